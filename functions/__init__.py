@@ -1,0 +1,1 @@
+"""One file per deployed function: parse, wire, run, respond, nothing else."""

@@ -1,0 +1,51 @@
+"""All functions from one process: the first path segment names the function (make serve, Railway's single service).
+
+    python -m functions.app --host 127.0.0.1 --port 8080
+    functions-framework --source functions/app.py --target app --asgi
+"""
+
+import argparse
+from pathlib import Path
+
+import functions_framework.aio
+from starlette.requests import Request
+from starlette.responses import Response
+
+from functions.accounts import accounts
+from functions.gmail_sync import gmail_sync
+from functions.mailbox import mailbox
+from functions.status import status
+from shared.edge import guarded, problem, segments
+
+FUNCTIONS = {
+    "accounts": accounts,
+    "gmail-sync": gmail_sync,
+    "mailbox": mailbox,
+    "status": status,
+}
+
+
+async def _answer(request: Request) -> Response:
+    function = FUNCTIONS.get(next(iter(segments(request, "")), ""))
+    if function is None:
+        return problem(404, "not_found", "there is nothing at this path")
+    answer: Response = await function(request)
+    return answer
+
+
+app = functions_framework.aio.http(guarded(_answer, timeout_s=None))
+
+
+def main() -> None:
+    import uvicorn
+
+    options = argparse.ArgumentParser(description="Serve every function of Tidemark from one process.")
+    options.add_argument("--host", default="127.0.0.1")
+    options.add_argument("--port", type=int, default=8080)
+    given = options.parse_args()
+    asgi = functions_framework.aio.create_asgi_app("app", str(Path(__file__).resolve()))
+    uvicorn.run(asgi, host=given.host, port=given.port, log_level="warning", lifespan="off", timeout_keep_alive=75)
+
+
+if __name__ == "__main__":
+    main()

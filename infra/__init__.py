@@ -1,0 +1,1 @@
+"""What Tidemark stands on outside its own code: emulators, the local stack, deployment."""

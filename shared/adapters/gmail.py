@@ -1,0 +1,137 @@
+"""Gmail's side of a sync: its HTTP, its tokens, and its protocol set up from the settings and the account's fields.
+
+A batch is one HTTP request to `{GMAIL_API_URL}/batch/gmail/v1`; the outer Authorization serves all its parts.
+"""
+
+from collections.abc import Mapping
+
+import orjson
+
+from shared.adapters import google_auth
+from shared.adapters.access import Access, Refreshed
+from shared.adapters.http_client import HttpClient
+from shared.config import Settings
+from shared.core import backoff
+from shared.core.errors import ProviderDown, RetryLater
+from shared.core.quota import PRICES, Governor, Window
+from shared.protocol.gmail import history, refusal
+from shared.protocol.gmail import stream as protocol
+from shared.protocol.gmail.cursor import Cursor, Judged, decode, encode
+from shared.protocol.gmail.known import LabelTable
+from shared.protocol.gmail.message import Reading
+from shared.protocol.status import Kind
+from shared.protocol.wire import Request, Response
+from shared.sync.ports import Begun, Clock
+
+BODY_BYTES_MAX = 64 * 1024 * 1024  # 100 parts of a full message with large headers; attachments are not in it
+PROFILE_TIMEOUT_S = 10.0
+
+
+class GmailTransport:
+    """One mailbox's requests, with the count of an invocation."""
+
+    def __init__(self, http: HttpClient, origin: str, access: Access) -> None:
+        self._http = http.counted()
+        self._origin = origin
+        self._access = access
+        self._token = ""
+
+    @property
+    def requests(self) -> int:
+        return self._http.requests
+
+    async def send(self, request: Request, *, timeout_s: float) -> Response:
+        self._token = await self._access.token()
+        return await self._http.send(
+            self._origin,
+            request,
+            headers={"authorization": f"Bearer {self._token}"},
+            timeout_s=timeout_s,
+            body_bytes_max=BODY_BYTES_MAX,
+        )
+
+    async def refresh(self) -> None:
+        await self._access.refused(self._token)
+
+
+class Gmail:
+    name = "gmail"
+
+    def __init__(self, settings: Settings, http: HttpClient, clock: Clock) -> None:
+        self._settings = settings
+        self._http = http
+        self._clock = clock
+        self.prices = PRICES[settings.gmail_quota]
+        self.governor: Governor | None = Governor.per_minute(settings.gmail_units_per_minute)
+        self.cache_tag = f"{settings.gmail_format[0]}{settings.body_bytes_max}"
+
+    async def refresh(self, refresh_token: str) -> Refreshed:
+        found = await google_auth.refresh(self._settings, refresh_token)
+        return Refreshed(found.token, found.expires_at_s)
+
+    async def revoke(self, refresh_token: str) -> None:
+        await google_auth.revoke(self._settings, refresh_token, self._http)
+
+    async def profile(self, access_token: str) -> tuple[str, int]:
+        """The mailbox's address and its current history id; tried again like any call, without a lease."""
+        attempts = self._settings.max_retries
+        for attempt in range(attempts):
+            response = await self._http.send(
+                self._settings.gmail_api_url,
+                history.profile_request(self.prices),
+                headers={"authorization": f"Bearer {access_token}"},
+                timeout_s=PROFILE_TIMEOUT_S,
+                body_bytes_max=BODY_BYTES_MAX,
+            )
+            status = refusal.read(response, self._clock.now_s())
+            if status.kind is Kind.OK:
+                return history.receive_profile(response)
+            if status.kind not in (Kind.THROTTLED, Kind.DOWN) or attempt + 1 == attempts:
+                status.raise_unless_ok()
+            wait_s = backoff.wait_s(
+                attempt, self._settings.rate_limit_backoff_factor, self._clock.random(), status.retry_after_s
+            )
+            if wait_s > PROFILE_TIMEOUT_S:
+                raise RetryLater("the provider asks for a long wait", wait_s)
+            await self._clock.sleep(wait_s)
+        raise ProviderDown("the profile could not be read")
+
+    def first_cursor(self, history_id: int, snapshot_id: str) -> str:
+        wanted = self._settings.initial_sync_messages
+        return encode(protocol.first(history_id, wanted, self._clock.now_s(), snapshot_id))
+
+    def transport(self, access: Access) -> GmailTransport:
+        return GmailTransport(self._http, self._settings.gmail_api_url, access)
+
+    def stream(self, fields: Mapping[str, str]) -> protocol.GmailStream:
+        settings = self._settings
+        reading = Reading(settings.gmail_fields, settings.gmail_format, settings.body_bytes_max)
+        labels = LabelTable(orjson.loads(fields.get("labels", "[]")))
+        return protocol.GmailStream(self.prices, reading, labels, settings.gmail_batch_size)
+
+    def cursor(self, begun: Begun, opened: protocol.GmailStream) -> Cursor:
+        """Where the mailbox's reading stands; lists again where state was lost or a person asked for it."""
+        asked = begun.fields.get("asked", "")
+        if begun.lost == "cursor":
+            return protocol.lost(self._settings.initial_sync_messages, "cursor_lost")
+        cursor = decode(begun.fields["cursor"])
+        if begun.lost:
+            return opened.restarted(cursor, f"{begun.lost}_lost", content=True, snapshot_id=begun.fence)
+        if asked:
+            content = asked.startswith("content")
+            return opened.restarted(cursor, "asked_for", content=content, snapshot_id=begun.fence)
+        return cursor
+
+    def window(self, fields: Mapping[str, str]) -> Window:
+        settings = self._settings
+        limit = settings.gmail_batch_size * settings.gmail_max_concurrent_batches
+        size, _, cap = fields.get("window", f"{settings.gmail_batch_size},{limit}").partition(",")
+        return Window(min(int(size), limit), min(int(cap), limit), limit).questioned()
+
+    def progress(self, fields: Mapping[str, str]) -> dict[str, str] | None:
+        """What a running backfill does, as a person is told; None where there is none."""
+        at = decode(fields["cursor"]).backfill if "cursor" in fields else None
+        if at is None:
+            return None
+        job = at.listing.job if isinstance(at, Judged) else at.job
+        return {"phase": type(at).__name__.lower(), "origin": job.origin}

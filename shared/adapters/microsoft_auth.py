@@ -1,0 +1,292 @@
+"""Microsoft's tokens through msal: consent, code, silent acquisition from a mailbox's token cache.
+
+    msal says                                                     here
+    access_token                                                  Acquired
+    invalid_grant, interaction_required, consent_required         AuthorizationLost (reason with the AADSTS number)
+    invalid_client, unauthorized_client, a tenant that is not     AppMisconfigured: the operator's matter
+    anything else, unreadable, no answer, 429, 5xx                ProviderDown
+
+msal is synchronous and imports requests (80 ms): it is imported at the first use and runs in a thread. Its HTTP is
+ours, which answers four of its traps: it has no time-outs; it logs whole answers that are not JSON; it refuses http
+authorities (a stand-in's origin is put in on the wire only); and its http_cache repeats a refusal for 60 s from memory
+(each call gets a fresh one, discovery documents are kept here for a day instead). While a token is still valid, trouble
+with refreshing it early is no trouble.
+
+Scopes are matched literally and case-sensitively in msal's cache: exactly `SCOPES`, always.
+
+Source: https://learn.microsoft.com/en-us/entra/msal/python/; facts/graph.md A4
+"""
+
+import asyncio
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlencode, urlsplit
+
+from shared.adapters.http_client import Blocking, HttpClient
+from shared.adapters.oauth import BLOCKED_MAX_S, BODY_BYTES_MAX, TIMEOUT_S, AppMisconfigured, json_object
+from shared.config import Settings
+from shared.core.errors import AuthorizationLost, BadRequest, ContractBroken, ProviderDown, TidemarkError
+from shared.protocol.status import retry_after_s, safe_reason
+from shared.protocol.wire import Request
+
+if TYPE_CHECKING:
+    import msal
+
+SCOPES = ["Mail.Read", "User.Read"]
+READING_SCOPES = frozenset({"mail.read", "mail.readwrite"})
+GRANT_ERRORS = frozenset({"invalid_grant", "interaction_required", "consent_required"})
+APP_ERRORS = frozenset({"invalid_client", "unauthorized_client"})
+MICROSOFT = "https://login.microsoftonline.com"
+DISCOVERY_S = 86_400.0
+RETRIED = frozenset({408, 429})
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Acquired:
+    """`cache_blob` is msal's cache after the call, to be sealed and stored where `changed`; `account_key` is uid.utid."""
+
+    token: str = field(repr=False)
+    expires_at_s: float
+    cache_blob: str = field(repr=False)
+    changed: bool
+    account_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """A begun consent: send the browser to `url`; keep `data` (JSON, holds the PKCE verifier) under `state`, once."""
+
+    url: str
+    state: str
+    data: dict[str, Any] = field(repr=False)
+
+
+async def acquire(
+    settings: Settings,
+    cache_blob: str | None,
+    refresh_token: str | None,
+    http: HttpClient | None = None,
+    *,
+    force_refresh: bool = False,
+) -> Acquired:
+    """A token from the cache, refreshed where it has to be; `refresh_token` is what an import starts with.
+
+    `force_refresh`: after a 401. Raises AuthorizationLost, AppMisconfigured, ProviderDown.
+    """
+
+    def work(wire: "_Wire") -> Acquired:
+        cache = _cache(cache_blob)
+        app = _app(settings, wire, cache)
+        result = None
+        if account := next(iter(app.get_accounts()), None):
+            result = app.acquire_token_silent_with_error(
+                SCOPES, account, force_refresh=force_refresh, http_exceptions=(ProviderDown,)
+            )
+        if result is None and refresh_token:
+            result = app.acquire_token_by_refresh_token(refresh_token, SCOPES)
+        if result is None:
+            raise AuthorizationLost("no_token")
+        return _acquired(result, app, cache)
+
+    return await _in_a_thread(settings, http, work)
+
+
+async def start_flow(
+    settings: Settings, redirect_uri: str, http: HttpClient | None = None, *, login_hint: str | None = None
+) -> Flow:
+    """Begins a consent (PKCE S256, state and nonce are msal's); the answer comes as a POSTed form."""
+
+    def work(wire: "_Wire") -> Flow:
+        app = _app(settings, wire, _cache(None))
+        data = app.initiate_auth_code_flow(
+            SCOPES,
+            redirect_uri=redirect_uri,
+            response_mode="form_post",
+            prompt="select_account",
+            login_hint=login_hint,
+        )
+        return Flow(wire.real(data["auth_uri"]), data["state"], data)
+
+    return await _in_a_thread(settings, http, work)
+
+
+async def finish_flow(
+    settings: Settings, data: Mapping[str, Any], form: Mapping[str, str], http: HttpClient | None = None
+) -> Acquired:
+    """The tokens for a posted form. BadRequest: refused, forged or too late, the person has to start again."""
+
+    def work(wire: "_Wire") -> Acquired:
+        cache = _cache(None)
+        app = _app(settings, wire, cache)
+        try:
+            result = app.acquire_token_by_auth_code_flow(dict(data), dict(form))
+        except ValueError as error:  # a wrong state, neither code nor error, a client_info that is none
+            raise BadRequest(400, "callback_refused", "the answer does not belong to this consent") from error
+        if result.get("error") in ("access_denied", "consent_required"):
+            raise BadRequest(400, "consent_refused", "the permission was not given")
+        try:
+            found = _acquired(result, app, cache)
+        except AuthorizationLost as error:
+            raise BadRequest(400, "code_refused", "the code is used up or expired; start again") from error
+        scopes = {scope.rpartition("/")[2].lower() for scope in str(result.get("scope", "")).split()}
+        if scopes and not scopes & READING_SCOPES:
+            raise BadRequest(400, "scope_missing", "the permission to read mail was not given")
+        return found
+
+    return await _in_a_thread(settings, http, work)
+
+
+async def _in_a_thread(settings: Settings, http: HttpClient | None, work: Callable[["_Wire"], T]) -> T:
+    if not settings.microsoft_client_id or not settings.microsoft_client_secret:
+        raise AppMisconfigured("MICROSOFT_CLIENT_ID and MICROSOFT_CLIENT_SECRET are not set")
+    blocking = Blocking(http or HttpClient(), BLOCKED_MAX_S, TIMEOUT_S, BODY_BYTES_MAX)
+
+    def mapped() -> T:
+        try:
+            return work(_Wire(settings, blocking))
+        except TidemarkError:
+            raise
+        except Exception as error:  # msal raises whatever: its own, ValueError, KeyError, RuntimeError, assertions
+            raise ProviderDown(f"msal cannot read Microsoft's answer ({type(error).__name__})") from error
+
+    return await asyncio.to_thread(mapped)
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """A response, as msal reads it; what it could not read has been raised before."""
+
+    status_code: int
+    text: str
+    headers: Mapping[str, str]
+
+    def raise_for_status(self) -> None:
+        if self.status_code >= 400:
+            raise ProviderDown(f"Microsoft answered {self.status_code}")
+
+
+_discovered: dict[str, tuple[float, _Answer]] = {}  # by URL: until when (monotonic), and the document
+
+
+class _Wire:
+    """msal's `http_client`. Requests go to Microsoft's login hosts, or to the one stand-in, and nowhere else."""
+
+    def __init__(self, settings: Settings, blocking: Blocking) -> None:
+        from msal.authority import WELL_KNOWN_AUTHORITY_HOSTS
+
+        self._blocking = blocking
+        self._hosts = WELL_KNOWN_AUTHORITY_HOSTS
+        self._origin = settings.microsoft_authority_url
+        self._stands_in = urlsplit(self._origin).hostname not in self._hosts
+        self.authority = f"{MICROSOFT if self._stands_in else self._origin}/{settings.microsoft_tenant}"
+
+    def real(self, url: str) -> str:
+        """Where a URL of msal's really is."""
+        return self._origin + url.removeprefix(MICROSOFT) if self._stands_in else url
+
+    def get(
+        self, url: str, params: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None, **_: Any
+    ) -> _Answer:
+        key = f"{self.real(url)}?{urlencode(params or {})}"
+        until_s, answer = _discovered.get(key, (0.0, None))
+        if answer is None or until_s <= time.monotonic():
+            answer = self._answer("GET", url, params, headers, None)
+            if answer.status_code != 200:
+                raise AppMisconfigured(f"Microsoft does not know the tenant ({answer.status_code})")
+            _discovered[key] = (time.monotonic() + DISCOVERY_S, answer)
+        return answer
+
+    def post(
+        self,
+        url: str,
+        params: Mapping[str, str] | None = None,
+        data: Mapping[str, str] | str | None = None,
+        headers: Mapping[str, str] | None = None,
+        **_: Any,
+    ) -> _Answer:
+        body = data if isinstance(data, str) else urlencode(data or {})
+        form = {"content-type": "application/x-www-form-urlencoded", **(headers or {})}
+        return self._answer("POST", url, params, form, body.encode())
+
+    def close(self) -> None:
+        """Nothing to close: the client belongs to the event loop."""
+
+    def _answer(
+        self,
+        method: str,
+        url: str,
+        params: Mapping[str, str] | None,
+        headers: Mapping[str, str] | None,
+        body: bytes | None,
+    ) -> _Answer:
+        base = urlsplit(url)
+        if base.scheme != "https" or base.hostname not in self._hosts or base.port not in (None, 443):
+            raise ContractBroken("msal was sent to a host that is not Microsoft's")
+        if self._stands_in and not url.startswith(f"{MICROSOFT}/"):
+            raise ContractBroken("the stand-in's discovery leads elsewhere")
+        request = Request(method, self.real(url), tuple((params or {}).items()), headers or {}, body)
+        response = self._blocking.send(self._origin if self._stands_in else f"https://{base.hostname}", request)
+        if response.status >= 500 or response.status in RETRIED:
+            after_s = retry_after_s(response.headers.get("retry-after"), time.time())
+            raise ProviderDown(f"Microsoft's login answered {response.status}", after_s)
+        json_object(response)
+        return _Answer(response.status, response.body.decode(), response.headers)
+
+
+def _cache(blob: str | None) -> "msal.SerializableTokenCache":
+    import msal
+
+    cache = msal.SerializableTokenCache()
+    try:
+        cache.deserialize(blob)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ContractBroken("the stored token cache cannot be read") from error
+    return cache
+
+
+def _app(settings: Settings, wire: _Wire, cache: "msal.SerializableTokenCache") -> "msal.ConfidentialClientApplication":
+    import msal
+
+    return msal.ConfidentialClientApplication(
+        settings.microsoft_client_id,
+        client_credential=settings.microsoft_client_secret,
+        authority=wire.authority,
+        token_cache=cache,
+        http_client=wire,
+        http_cache={},
+        instance_discovery=False,  # the authority is one of Microsoft's own, by construction
+    )
+
+
+def _acquired(result: Mapping[str, Any], app: "msal.ConfidentialClientApplication", cache: Any) -> Acquired:
+    if "error" in result:
+        raise _refusal(result)
+    account = next(iter(app.get_accounts()), None)
+    if account is None:
+        raise ContractBroken("Microsoft's answer names no account")
+    expires_at_s = time.time() + int(result["expires_in"])
+    changed = bool(cache.has_state_changed)
+    return Acquired(result["access_token"], expires_at_s, cache.serialize(), changed, account["home_account_id"])
+
+
+def _refusal(result: Mapping[str, Any]) -> TidemarkError:
+    error, detail = safe_reason(result.get("error")), _detail(result)
+    reason = f"{error}.{detail}" if detail else error
+    if error in GRANT_ERRORS:
+        return AuthorizationLost(reason)
+    if error in APP_ERRORS:
+        return AppMisconfigured(f"Microsoft refuses the app: {reason}")
+    return ProviderDown(f"Microsoft's login answered {reason}")
+
+
+def _detail(result: Mapping[str, Any]) -> str:
+    """AADSTS700082, else the suberror. To be logged and shown; decisions are made on `error` alone."""
+    codes = result.get("error_codes")
+    if isinstance(codes, list) and codes and isinstance(codes[0], int):
+        return f"AADSTS{codes[0]}"
+    found = re.match(r"AADSTS[0-9]{1,10}", str(result.get("error_description", "")))
+    return found.group() if found else safe_reason(result.get("suberror"))

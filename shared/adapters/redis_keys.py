@@ -1,0 +1,44 @@
+"""Every Redis key of Tidemark.
+
+key                        type    what                                          lives
+td:<id>:account            hash    the account: state, fence, version, cursor…   until deleted
+td:<id>:lease              string  owner of the running invocation               LEASE_TTL
+td:<id>:hold               string  cool-down: nothing is asked of the provider   as long as the provider said
+td:<id>:index              hash    packed message id -> what was last emitted    with the account
+td:<id>:log                stream  the change log, <seq>-<append time in ms>     LOG_RETENTION_*
+td:<id>:pages              hash    a listing while it is read                    until it is worked through
+td:<id>:readers            hash    reader -> "position,seen at"                  with the account
+td:<id>:refreshing         string  one refresh of the access token at a time     seconds
+td:<id>:message:<id>      string  cached message                                CACHE_MESSAGE_TTL
+td:accounts                set     account ids
+td:due:<provider>          zset    account id -> when it is due (ms)
+td:addresses               hash    provider|HMAC of the address -> account id
+td:breaker:<provider>      hash    consecutive failures, and of which mailboxes
+td:breaker:<p>:open        string  the breaker is open                           CIRCUIT_BREAKER_COOLDOWN
+td:breaker:<p>:probe       string  owner of the one half-open probe              LEASE_TTL
+sync_perf:<provider>       stream  one entry a sync, MAXLEN 1000
+"""
+
+ACCOUNTS = "td:accounts"
+ADDRESSES = "td:addresses"
+
+
+def of(account_id: str, what: str) -> str:
+    return f"td:{account_id}:{what}"
+
+
+def message(account_id: str, message_id: str) -> str:
+    return f"td:{account_id}:message:{message_id}"
+
+
+def due(provider: str) -> str:
+    return f"td:due:{provider}"
+
+
+def breaker(provider: str) -> tuple[str, str, str]:
+    """Failures, open, probe."""
+    return f"td:breaker:{provider}", f"td:breaker:{provider}:open", f"td:breaker:{provider}:probe"
+
+
+def perf(provider: str) -> str:
+    return f"sync_perf:{provider}"

@@ -1,0 +1,352 @@
+"""Every state transition as a Lua script: atomic, idempotent under a lost reply, correct with several instances.
+
+    script     guards                         a repeat
+    BEGIN      state, hold, lease, breaker    by the same owner begins again with a higher fence
+    APPEND     fence, version                 of the last step id returns what that step returned
+    RENEW      fence                          renews again
+    FAILED     -                              counts one failure more (harmless: it opens the breaker sooner)
+    CONNECT    address                        finds the account that the first one made
+    FORGET     state deleting                 changes nothing, the account is gone
+    LOSE       grant number                   changes nothing, the grant is lost already
+    HINT       account exists                 one hint more (harmless: one look more)
+
+All keys are in KEYS, all times in ARGV but the TTLs, which the store counts. `redis_store.py` adds Upstash's
+key-locking flag where it talks to Upstash; plain Redis refuses it.
+
+Source: https://upstash.com/docs/redis/overall/llms-txt (Lua: key locking); https://redis.io/docs/latest/develop/programmability/eval-intro/
+"""
+
+# KEYS account lease hold index log failures open probe
+# ARGV owner, ttl_ms, threshold, as_hint, new epoch
+BEGIN = """
+local account = KEYS[1]
+local state = redis.call('HGET', account, 'state')
+if not state then return {'unknown'} end
+if ARGV[4] == '1' then redis.call('HINCRBY', account, 'hints', 1) end
+if state ~= 'active' then return {state, redis.call('HGET', account, 'reason') or ''} end
+local owner = redis.call('GET', KEYS[2])
+if owner and owner ~= ARGV[1] then
+  if ARGV[4] ~= '1' then redis.call('HINCRBY', account, 'hints', 1) end
+  return {'lease_held', redis.call('PTTL', KEYS[2])}
+end
+local hold = redis.call('PTTL', KEYS[3])
+if hold > 0 then return {'cooling_down', hold} end
+local open = redis.call('PTTL', KEYS[7])
+if open > 0 then return {'breaker_open', open} end
+local probe = '0'
+if redis.call('HGET', KEYS[6], 'opened') then
+  if not redis.call('SET', KEYS[8], ARGV[1], 'NX', 'PX', ARGV[2]) and redis.call('GET', KEYS[8]) ~= ARGV[1] then
+    return {'breaker_open', redis.call('PTTL', KEYS[8])}
+  end
+  probe = '1'
+end
+local lost = ''
+local had = redis.call('HMGET', account, 'index_n', 'seq', 'cursor')
+if tonumber(had[1] or '0') > 0 and redis.call('EXISTS', KEYS[4]) == 0 then lost = 'index' end
+if tonumber(had[2] or '0') > 0 and redis.call('EXISTS', KEYS[5]) == 0 then lost = 'log' end
+if not had[3] then lost = 'cursor' end
+if lost == 'index' or lost == 'log' then
+  redis.call('HSET', account, 'epoch', ARGV[5], 'seq', 0, 'log_bytes', 0)
+  redis.call('DEL', KEYS[5])
+  if lost == 'index' then redis.call('HSET', account, 'index_n', 0) end
+end
+if lost ~= '' then redis.call('HSET', account, 'lost', lost) end
+redis.call('HINCRBY', account, 'fence', 1)
+redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
+return {'ok', probe, redis.call('HGETALL', account)}
+"""
+
+# KEYS account lease; ARGV fence, owner, ttl_ms
+RENEW = """
+if redis.call('HGET', KEYS[1], 'fence') ~= ARGV[1] then return 'late' end
+redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
+return 'ok'
+"""
+
+# KEYS account lease hold index log pages readers perf due failures open probe, then one per cached message
+# ARGV 1 header (JSON), then events, index deletions, index pairs, field pairs, page pairs, cache triples, perf pairs
+APPEND = """
+local h = cjson.decode(ARGV[1])
+local account = KEYS[1]
+local was = redis.call('HMGET', account, 'fence', 'version', 'step', 'step_released', 'hints', 'seq', 'log_bytes', 'state')
+if not was[1] then return {'gone'} end
+if was[3] == h.step then return {'ok', tonumber(was[2]), tonumber(was[5]), tonumber(was[4])} end
+if was[1] ~= h.fence or tonumber(was[2]) ~= h.version or was[8] ~= 'active' then return {'late'} end
+local seq, bytes, at = tonumber(was[6]), tonumber(was[7]), 2
+local added = 0
+for i = 1, h.events do added = added + #ARGV[1 + i] + h.entry_overhead end
+local trim_to = nil
+if h.events > 0 then
+  local excess = bytes + added - h.bytes_max
+  local floor = 0
+  if h.pausable then
+    floor = seq
+    local readers = redis.call('HGETALL', KEYS[7])
+    for i = 2, #readers, 2 do
+      local position, seen = string.match(readers[i], '^(%d+),(%d+)$')
+      if position and tonumber(seen) >= h.now - h.reader_ms then floor = math.min(floor, tonumber(position)) end
+    end
+  end
+  local from, freed = '-', 0
+  while true do
+    local rows = redis.call('XRANGE', KEYS[5], from, '+', 'COUNT', 64)
+    local stop = #rows == 0
+    for _, row in ipairs(rows) do
+      local n, ms = string.match(row[1], '^(%d+)-(%d+)$')
+      if freed >= excess and tonumber(ms) >= h.now - h.age_ms then stop = true break end
+      if h.pausable and tonumber(n) > floor then return {'log_full'} end
+      freed = freed + #row[2][2] + h.entry_overhead
+      trim_to = tonumber(n) + 1
+      from = '(' .. row[1]
+    end
+    if stop then break end
+  end
+  if trim_to then redis.call('XTRIM', KEYS[5], 'MINID', trim_to .. '-0') end
+  bytes = bytes + added - freed
+  for i = 1, h.events do
+    seq = seq + 1
+    redis.call('XADD', KEYS[5], string.format('%.0f-%.0f', seq, h.now), 'e', ARGV[at])
+    at = at + 1
+  end
+end
+for i = 1, h.index_del do redis.call('HDEL', KEYS[4], ARGV[at]) at = at + 1 end
+for i = 1, h.index_set do redis.call('HSET', KEYS[4], ARGV[at], ARGV[at + 1]) at = at + 2 end
+for i = 1, h.fields do redis.call('HSET', account, ARGV[at], ARGV[at + 1]) at = at + 2 end
+for field, value in pairs(h.taken) do
+  if redis.call('HGET', account, field) == value then redis.call('HDEL', account, field) end
+end
+if h.clear then redis.call('DEL', KEYS[6]) end
+for i = 1, h.pages do redis.call('HSET', KEYS[6], ARGV[at], ARGV[at + 1]) at = at + 2 end
+if h.note_known then
+  local page, n, known = {}, 0, redis.call('HKEYS', KEYS[4])
+  for i, id in ipairs(known) do
+    page[#page + 1] = id
+    if #page == 500 or i == #known then
+      redis.call('HSET', KEYS[6], 'known/' .. n, table.concat(page, ','))
+      page, n = {}, n + 1
+    end
+  end
+end
+for i = 1, h.cache do
+  local key = KEYS[12 + i]
+  if ARGV[at] == '' then redis.call('DEL', key) else redis.call('SET', key, ARGV[at], 'PX', h.cache_ms) end
+  at = at + 1
+end
+if h.perf > 0 then
+  local entry = {}
+  for i = 1, h.perf do entry[#entry + 1] = ARGV[at] at = at + 1 end
+  redis.call('XADD', KEYS[8], 'MAXLEN', '~', 1000, '*', unpack(entry))
+end
+if h.spent_ms > 0 then
+  local full = tonumber(redis.call('HGET', account, 'full_at_ms') or '0')
+  redis.call('HSET', account, 'full_at_ms', string.format('%.0f', math.max(full, h.now) + h.spent_ms))
+end
+if h.hold_ms > 0 then redis.call('SET', KEYS[3], '1', 'PX', h.hold_ms) end
+if h.healthy and redis.call('EXISTS', KEYS[11]) == 0 and
+  (not redis.call('HGET', KEYS[10], 'opened') or redis.call('GET', KEYS[12]) == h.owner) then
+  redis.call('DEL', KEYS[10], KEYS[12])
+end
+if h.due_ms ~= cjson.null then redis.call('ZADD', KEYS[9], h.due_ms, h.account) end
+if h.served then redis.call('HSET', account, 'served', h.hints) end
+local hints, released = tonumber(was[5]), 0
+if h.let_go or (h.release and hints == h.hints) then
+  if redis.call('GET', KEYS[2]) == h.owner then redis.call('DEL', KEYS[2]) end
+  released = 1
+else
+  redis.call('SET', KEYS[2], h.owner, 'PX', h.ttl_ms)
+end
+redis.call('HSET', account, 'version', h.version + 1, 'step', h.step, 'step_released', released,
+  'seq', string.format('%.0f', seq), 'log_bytes', string.format('%.0f', bytes), 'index_n', redis.call('HLEN', KEYS[4]))
+return {'ok', h.version + 1, hints, released}
+"""
+
+# KEYS index, then one per message id; ARGV packed ids
+READ = """
+local cached = {}
+for i = 2, #KEYS do cached[i - 1] = redis.call('GET', KEYS[i]) end
+return {redis.call('HMGET', KEYS[1], unpack(ARGV)), cached}
+"""
+
+# KEYS pages index; ARGV table, page, offset, unknown, limit
+WALK = """
+local page, offset, limit = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[5])
+local found, looked = {}, 0
+while #found < limit and looked < 20 do
+  local stored = redis.call('HGET', KEYS[1], ARGV[1] .. '/' .. page)
+  if not stored then return {found, page, offset, 1} end
+  local n = 0
+  for id in string.gmatch(stored, '[^,]+') do
+    n = n + 1
+    if n > offset then
+      offset = n
+      if ARGV[4] ~= '1' or redis.call('HEXISTS', KEYS[2], id) == 0 then found[#found + 1] = id end
+      if #found == limit then break end
+    end
+  end
+  if #found < limit then page, offset, looked = page + 1, 0, looked + 1 end
+end
+local ended = 0
+if redis.call('HEXISTS', KEYS[1], ARGV[1] .. '/' .. page) == 0 then ended = 1 end
+return {found, page, offset, ended}
+"""
+
+# KEYS pages index; ARGV scan cursor
+SCAN = """
+local pages = {}
+if ARGV[1] == '0' then pages = redis.call('HGETALL', KEYS[1]) end
+local part = redis.call('HSCAN', KEYS[2], ARGV[1], 'COUNT', 5000)
+return {pages, part[1], part[2]}
+"""
+
+# KEYS failures open due probe; ARGV account, threshold, cooldown_ms
+FAILED = """
+local open = redis.call('PTTL', KEYS[2])
+if open > 0 then return open end
+local failures = redis.call('HINCRBY', KEYS[1], 'failures', 1)
+redis.call('HSET', KEYS[1], 'of:' .. ARGV[1], 1)
+local mailboxes = 0
+for _, name in ipairs(redis.call('HKEYS', KEYS[1])) do
+  if string.sub(name, 1, 3) == 'of:' then mailboxes = mailboxes + 1 end
+end
+local opened = redis.call('HGET', KEYS[1], 'opened')
+local several = redis.call('ZCARD', KEYS[3]) > 1
+if opened or (failures >= tonumber(ARGV[2]) and (mailboxes > 1 or not several)) then
+  redis.call('HSET', KEYS[1], 'opened', 1)
+  redis.call('SET', KEYS[2], '1', 'PX', ARGV[3])
+  redis.call('DEL', KEYS[4])
+  return tonumber(ARGV[3])
+end
+return 0
+"""
+
+# KEYS account refreshing; ARGV grant, access (sealed), expires_at_s, refresh (sealed, or "")
+SAVE_ACCESS = """
+if redis.call('HGET', KEYS[1], 'grant') ~= ARGV[1] then return 'late' end
+redis.call('HSET', KEYS[1], 'access', ARGV[2], 'access_until_s', ARGV[3])
+if ARGV[4] ~= '' then redis.call('HSET', KEYS[1], 'refresh', ARGV[4]) end
+redis.call('DEL', KEYS[2])
+return 'ok'
+"""
+
+# KEYS refreshing; ARGV owner
+FREE_REFRESH = """
+if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
+return 'ok'
+"""
+
+# KEYS account refreshing; ARGV owner, ttl_ms, the sealed access token that was refused
+TAKE_REFRESH = """
+local was = redis.call('HMGET', KEYS[1], 'state', 'grant', 'refresh', 'access', 'access_until_s')
+if not was[1] then return {'gone'} end
+if was[4] and was[4] ~= ARGV[3] then return {'fresh', was[4], was[5]} end
+if not redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2]) and redis.call('GET', KEYS[2]) ~= ARGV[1] then
+  return {'wait'}
+end
+return {'yours', was[2], was[3]}
+"""
+
+# KEYS account log due, reason, now_ms, event, account
+LOSE = """
+local was = redis.call('HMGET', KEYS[1], 'state', 'grant', 'seq', 'log_bytes')
+if not was[1] then return 'gone' end
+if was[1] ~= 'active' or was[2] ~= ARGV[1] then return 'late' end
+local seq = tonumber(was[3]) + 1
+redis.call('XADD', KEYS[2], string.format('%.0f-%s', seq, ARGV[3]), 'e', ARGV[4])
+redis.call('HSET', KEYS[1], 'state', 'reauth_required', 'reason', ARGV[2], 'seq', string.format('%.0f', seq),
+  'log_bytes', tonumber(was[4]) + #ARGV[4] + 32)
+redis.call('HDEL', KEYS[1], 'access')
+redis.call('ZREM', KEYS[3], ARGV[5])
+if redis.call('GET', KEYS[4]) == ARGV[6] then redis.call('DEL', KEYS[4]) end
+return 'ok'
+"""
+
+# KEYS account log due accounts addresses hold
+# ARGV now_ms, account, entry when new, entry when revived, address field, its expected account ('' = none), count of
+# field pairs for a new account, those pairs, then field pairs for a known one
+CONNECT = """
+local account = KEYS[1]
+if (redis.call('HGET', KEYS[5], ARGV[5]) or '') ~= ARGV[6] then return 'moved' end
+local fresh = tonumber(ARGV[7])
+local known = redis.call('HMGET', account, 'state', 'seq', 'log_bytes', 'address')
+if known[1] == 'deleting' then return 'deleting' end
+if known[1] and known[4] ~= ARGV[5] and ARGV[6] ~= ARGV[2] then return 'taken' end
+if not known[1] then
+  for i = 8, 7 + 2 * fresh, 2 do redis.call('HSET', account, ARGV[i], ARGV[i + 1]) end
+  redis.call('DEL', KEYS[2])
+  redis.call('XADD', KEYS[2], '1-' .. ARGV[1], 'e', ARGV[3])
+  redis.call('HSET', account, 'seq', 1, 'log_bytes', #ARGV[3] + 32)
+  redis.call('SADD', KEYS[4], ARGV[2])
+else
+  for i = 8 + 2 * fresh, #ARGV, 2 do redis.call('HSET', account, ARGV[i], ARGV[i + 1]) end
+  redis.call('HINCRBY', account, 'grant', 1)
+  redis.call('HINCRBY', account, 'hints', 1)
+  redis.call('DEL', KEYS[6])
+  if known[1] ~= 'active' then
+    local seq = tonumber(known[2]) + 1
+    redis.call('XADD', KEYS[2], string.format('%.0f-%s', seq, ARGV[1]), 'e', ARGV[4])
+    redis.call('HSET', account, 'state', 'active', 'reason', '', 'seq', string.format('%.0f', seq),
+      'log_bytes', tonumber(known[3]) + #ARGV[4] + 32)
+  end
+end
+redis.call('ZADD', KEYS[3], ARGV[1], ARGV[2])
+redis.call('HSET', KEYS[5], ARGV[5], ARGV[2])
+return known[1] and 'known' or 'new'
+"""
+
+# KEYS account due lease; ARGV account: from here on every late write is refused
+MARK_DELETED = """
+if redis.call('EXISTS', KEYS[1]) == 0 then return 'unknown' end
+redis.call('HSET', KEYS[1], 'state', 'deleting')
+redis.call('HINCRBY', KEYS[1], 'fence', 1)
+redis.call('DEL', KEYS[3])
+redis.call('ZADD', KEYS[2], 0, ARGV[1])
+return 'ok'
+"""
+
+# KEYS account due accounts addresses, then the account's other keys; ARGV account, address field
+FORGET = """
+if redis.call('HGET', KEYS[1], 'state') ~= 'deleting' then return 'late' end
+for i = 5, #KEYS do redis.call('DEL', KEYS[i]) end
+if redis.call('HGET', KEYS[4], ARGV[2]) == ARGV[1] then redis.call('HDEL', KEYS[4], ARGV[2]) end
+redis.call('ZREM', KEYS[2], ARGV[1])
+redis.call('SREM', KEYS[3], ARGV[1])
+redis.call('DEL', KEYS[1])
+return 'ok'
+"""
+
+# KEYS account due; ARGV now_ms, account, field pairs
+HINT = """
+if redis.call('HGET', KEYS[1], 'state') ~= 'active' then return 0 end
+for i = 3, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+redis.call('ZADD', KEYS[2], ARGV[1], ARGV[2])
+return redis.call('HINCRBY', KEYS[1], 'hints', 1)
+"""
+
+# KEYS account readers log; ARGV reader, now_ms, epoch of the cursor ('' = none), position, limit, from ('start', 'earliest', 'after')
+CHANGES = """
+local was = redis.call('HMGET', KEYS[1], 'epoch', 'seq', 'provider', 'user_id', 'lost')
+if not was[1] then return {'unknown'} end
+local seq, position = tonumber(was[2]), tonumber(ARGV[4])
+if redis.call('EXISTS', KEYS[3]) == 0 then return {'expired'} end
+local first = redis.call('XRANGE', KEYS[3], '-', '+', 'COUNT', 1)
+local oldest = seq + 1
+if first[1] then oldest = tonumber(string.match(first[1][1], '^(%d+)-')) end
+if ARGV[6] == 'earliest' then position = oldest - 1 end
+if ARGV[6] == 'after' and ARGV[3] ~= was[1] then return {'expired'} end
+if position > seq or position < oldest - 1 then return {'expired'} end
+redis.call('HSET', KEYS[2], ARGV[1], string.format('%.0f,%s', position, ARGV[2]))
+local rows = redis.call('XRANGE', KEYS[3], string.format('(%.0f-18446744073709551615', position), '+', 'COUNT', tonumber(ARGV[5]))
+local out = {}
+for i, row in ipairs(rows) do out[i] = {row[1], row[2][2]} end
+return {'ok', was[1], seq, was[3], was[4], position, out}
+"""
+
+# KEYS account due; ARGV plain or content, now_ms, account; a resync asked for: taken up by the next invocation
+ASK_RESYNC = """
+local was = redis.call('HMGET', KEYS[1], 'state', 'asked')
+if not was[1] then return 'unknown' end
+if string.sub(was[2] or '', 1, 7) ~= 'content' then redis.call('HSET', KEYS[1], 'asked', ARGV[1] .. ':' .. ARGV[2]) end
+redis.call('HINCRBY', KEYS[1], 'hints', 1)
+redis.call('ZADD', KEYS[2], ARGV[2], ARGV[3])
+return 'ok'
+"""

@@ -1,0 +1,225 @@
+"""The store of a sync: scripts called with the right keys, their answers read, lost leases told.
+
+An answer that is not what a script can return is a StoreDown: whatever stands between us and Redis has changed it.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from shared.adapters import redis_keys as keys
+from shared.adapters import redis_scripts as scripts
+from shared.adapters.redis_client import RedisClient
+from shared.config import Settings
+from shared.core.change import entry
+from shared.core.errors import LeaseLost, StoreDown
+from shared.sync.ports import Append, Appended, Begun, Clock, Refused
+
+ENTRY_OVERHEAD_BYTES = 32
+READER_SEEN_MS = 86_400_000
+DAY_MS = 86_400_000
+
+
+class RedisStore:
+    """One per invocation: `owner` names the invocation in the lease."""
+
+    def __init__(self, redis: RedisClient, clock: Clock, settings: Settings, provider: str) -> None:
+        self._redis = redis
+        self._clock = clock
+        self._settings = settings
+        self._provider = provider
+        self._owner = ""
+
+    async def begin(self, account_id: str, *, owner: str, as_hint: bool = False) -> Begun | Refused:
+        """Takes the lease, or says why not; raises StoreDown."""
+        self._owner = owner
+        now_s = self._clock.now_s()
+        names = ("account", "lease", "hold", "index", "log")
+        answer = _list(
+            await self._redis.run(
+                scripts.BEGIN,
+                [*(keys.of(account_id, name) for name in names), *keys.breaker(self._provider)],
+                [
+                    owner,
+                    self._ttl_ms(),
+                    self._settings.circuit_breaker_failure_threshold,
+                    int(as_hint),
+                    new_epoch(now_s),
+                ],
+            )
+        )
+        status = answer[0]
+        if status != "ok":
+            detail = answer[1] if len(answer) > 1 else ""
+            if isinstance(detail, int):
+                return Refused(str(status), retry_after_s=max(0, detail) / 1000)
+            return Refused(str(status), reason=str(detail))
+        fields = _pairs(answer[2])
+        return Begun(
+            account_id=account_id,
+            fence=fields["fence"],
+            fields=fields,
+            version=int(fields["version"]),
+            hints=int(fields["hints"]),
+            renewed_at_s=now_s,
+            lost=fields.get("lost", ""),
+            probe=answer[1] == "1",
+        )
+
+    async def renew(self, begun: Begun) -> None:
+        now_s = self._clock.now_s()
+        lease = [keys.of(begun.account_id, "account"), keys.of(begun.account_id, "lease")]
+        if await self._redis.run(scripts.RENEW, lease, [begun.fence, self._owner, self._ttl_ms()]) != "ok":
+            raise LeaseLost("another instance holds the mailbox")
+        begun.renewed_at_s = now_s
+
+    async def append(self, begun: Begun, step: Append) -> Appended:
+        """One atomic step. Raises LeaseLost where another instance has begun since, or the account is gone."""
+        now_s = self._clock.now_s()
+        now_ms = int(now_s * 1000)
+        gone = [field for field, value in step.index.items() if value is None]
+        kept = [part for field, value in step.index.items() if value is not None for part in (field, value)]
+        fields = [part for pair in step.fields.items() for part in pair]
+        pages = [part for name, ids in step.pages.items() for part in (name, ",".join(ids))]
+        cached = [value or "" for value in step.cache.values()]
+        perf = [part for pair in (step.perf or {}).items() for part in pair]
+        header = {
+            "account": begun.account_id,
+            "owner": self._owner,
+            "fence": begun.fence,
+            "version": begun.version,
+            "step": step.step_id,
+            "now": now_ms,
+            "ttl_ms": self._ttl_ms(),
+            "hints": step.hints,
+            "events": len(step.events),
+            "index_del": len(gone),
+            "index_set": len(kept) // 2,
+            "fields": len(fields) // 2,
+            "pages": len(pages) // 2,
+            "cache": len(cached),
+            "perf": len(perf),
+            "clear": step.clear,
+            "taken": step.taken,
+            "note_known": step.note_known,
+            "release": step.release,
+            "let_go": step.let_go,
+            "served": step.served,
+            "pausable": step.pausable,
+            "healthy": step.healthy,
+            "due_ms": now_ms if step.release or step.let_go else None,
+            "spent_ms": int(step.spent_s * 1000),
+            "hold_ms": int(step.hold_s * 1000),
+            "cache_ms": self._settings.cache_message_ttl * 1000,
+            "bytes_max": self._settings.log_retention_bytes,
+            "age_ms": int(self._settings.log_retention_days * DAY_MS),
+            "reader_ms": READER_SEEN_MS,
+            "entry_overhead": ENTRY_OVERHEAD_BYTES,
+        }
+        of = [
+            keys.of(begun.account_id, name) for name in ("account", "lease", "hold", "index", "log", "pages", "readers")
+        ]
+        answer = _list(
+            await self._redis.run(
+                scripts.APPEND,
+                [
+                    *of,
+                    keys.perf(self._provider),
+                    keys.due(self._provider),
+                    *keys.breaker(self._provider),
+                    *(keys.message(begun.account_id, message_id) for message_id in step.cache),
+                ],
+                [orjson.dumps(header).decode(), *step.events, *gone, *kept, *fields, *pages, *cached, *perf],
+            )
+        )
+        if answer[0] == "log_full":
+            return Appended(released=False, log_full=True)
+        if answer[0] != "ok":
+            raise LeaseLost("another instance has begun since, or the account is gone")
+        begun.version, begun.hints = int(answer[1]), int(answer[2])
+        begun.renewed_at_s = now_s
+        return Appended(released=answer[3] == 1)
+
+    async def read(self, account_id: str, ids: Sequence[tuple[str, str]]) -> tuple[list[str | None], list[str | None]]:
+        """Index entries and cached texts of (packed id, message id) pairs, in one request."""
+        cached = [keys.message(account_id, message_id) for _, message_id in ids]
+        answer = await self._redis.run(
+            scripts.READ, [keys.of(account_id, "index"), *cached], [packed for packed, _ in ids]
+        )
+        entries, texts = _list(answer)
+        return _list(entries, len(ids)), _list(texts, len(ids))
+
+    async def walk(
+        self, account_id: str, table: str, page: int, offset: int, *, unknown: bool, limit: int
+    ) -> tuple[list[str], int, int, bool]:
+        """Packed ids of a stored listing, the place behind them, and whether that is the end."""
+        answer = await self._redis.run(
+            scripts.WALK,
+            [keys.of(account_id, "pages"), keys.of(account_id, "index")],
+            [table, page, offset, int(unknown), limit],
+        )
+        ids, page, offset, ended = _list(answer)
+        return _list(ids, None), int(page), int(offset), ended == 1
+
+    async def tables(self, account_id: str) -> tuple[dict[str, list[str]], dict[str, str]]:
+        """The whole stored listing, and the whole index, by packed id."""
+        pages: dict[str, list[str]] = {}
+        index: dict[str, str] = {}
+        at = "0"
+        while True:
+            answer = await self._redis.run(
+                scripts.SCAN, [keys.of(account_id, "pages"), keys.of(account_id, "index")], [at]
+            )
+            stored, at, part = _list(answer)
+            pages.update({name: ids.split(",") if ids else [] for name, ids in _pairs(stored).items()})
+            index.update(_pairs(part))
+            if at == "0":
+                return pages, index
+
+    async def provider_failed(self, account_id: str) -> float:
+        """Counts one outer failure; seconds until the breaker's probe where it is open now, else 0."""
+        failures, opened, probe = keys.breaker(self._provider)
+        answer = await self._redis.run(
+            scripts.FAILED,
+            [failures, opened, keys.due(self._provider), probe],
+            [
+                account_id,
+                self._settings.circuit_breaker_failure_threshold,
+                int(self._settings.circuit_breaker_cooldown * 1000),
+            ],
+        )
+        return float(answer) / 1000 if isinstance(answer, int) else 0.0
+
+    async def lose_grant(self, begun: Begun, reason: str) -> None:
+        """`reauth_required`, said once, and only if the grant is still the one that was used."""
+        event = entry("tidemark.account.reauth_required", {"reason": reason})
+        await self._redis.run(
+            scripts.LOSE,
+            [
+                keys.of(begun.account_id, "account"),
+                keys.of(begun.account_id, "log"),
+                keys.due(self._provider),
+                keys.of(begun.account_id, "lease"),
+            ],
+            [begun.fields["grant"], reason, int(self._clock.now_s() * 1000), event, begun.account_id, self._owner],
+        )
+
+    def _ttl_ms(self) -> int:
+        return int(self._settings.lease_ttl * 1000)
+
+
+def new_epoch(now_s: float) -> str:
+    """Different from every epoch before it, also from one that a lost Redis has forgotten."""
+    return f"{int(now_s * 1000):x}"
+
+
+def _list(answer: Any, length: int | None = None) -> list[Any]:
+    if not isinstance(answer, list) or (length is not None and len(answer) != length):
+        raise StoreDown("Redis answered something that the script does not return")
+    return answer
+
+
+def _pairs(flat: Any) -> dict[str, str]:
+    found = _list(flat)
+    return dict(zip(found[::2], found[1::2], strict=True))

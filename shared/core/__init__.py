@@ -1,0 +1,1 @@
+"""Values and pure decisions. Imports nothing of Tidemark; time and randomness are arguments."""

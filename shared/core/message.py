@@ -1,0 +1,81 @@
+"""The normalised `message` of the change log (CONTRACT §4): every field always present, nothing invented.
+
+What a provider does not say is None or empty. `labels` and `categories` are sets, kept as sorted lists so that equal
+messages are equal JSON. Instants are RFC 3339 in UTC.
+"""
+
+from datetime import UTC, datetime
+from typing import TypedDict
+
+
+class Address(TypedDict):
+    name: str | None
+    address: str | None
+
+
+class Body(TypedDict):
+    content_type: str
+    content: str
+    truncated: bool
+
+
+# The functional form, because `from` is a Python keyword.
+Message = TypedDict(
+    "Message",
+    {
+        "id": str,
+        "thread_id": str | None,
+        "internet_message_id": str | None,
+        "subject": str | None,
+        "from": Address | None,
+        "to": list[Address],
+        "cc": list[Address],
+        "bcc": list[Address],
+        "reply_to": list[Address],
+        "sent_at": str | None,
+        "received_at": str | None,
+        "snippet": str | None,
+        "labels": list[str],
+        "folder_id": str | None,
+        "categories": list[str],
+        "unread": bool,
+        "flagged": bool,
+        "draft": bool,
+        "has_attachments": bool | None,
+        "size_bytes": int | None,
+        "headers": list[list[str]],
+        "body": Body | None,
+    },
+)
+
+FIELDS = tuple(Message.__annotations__)
+
+
+def instant(seconds: float | None) -> str | None:
+    """RFC 3339 in UTC with milliseconds; None for what no calendar holds."""
+    if seconds is None:
+        return None
+    try:
+        moment = datetime.fromtimestamp(seconds, UTC)
+    except (OverflowError, OSError, ValueError):
+        return None
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def instant_s(text: str | None) -> float | None:
+    """Seconds since the epoch of an RFC 3339 instant; None where it is none."""
+    if not text:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def cut_utf8(text: str, bytes_max: int) -> tuple[str, bool]:
+    """`text` in at most `bytes_max` bytes of UTF-8, never inside a character; and whether it was cut."""
+    raw = text.encode("utf-8", "replace")
+    if len(raw) <= bytes_max:
+        return raw.decode("utf-8"), False
+    return raw[:bytes_max].decode("utf-8", "ignore"), True

@@ -1,0 +1,1 @@
+"""Gmail: history as a cursor, batches as bytes, messages as values."""

@@ -1,0 +1,228 @@
+"""Listings: which ids exist, which carry a label, which are newer than the floor; and what follows each of them.
+
+    job             listings, in order                           then
+    first sync      ids (newest N outside SPAM and TRASH, or all)  Walking
+    resync          ids, labels, one per label                     Sweeping, then as below
+    both, floor     candidates: ids newer than the floor, less a day (Gmail's search uses its index date)  Walking
+
+A listing proves presence only. Where it runs over several pages, a removal meanwhile may have moved an id onto a page
+that was read already: ids and candidates are then listed again, and differences of labels are confirmed by a read.
+
+Source: https://developers.google.com/workspace/gmail/api/reference/rest/v1/users.messages/list
+"""
+
+from dataclasses import replace
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field
+
+from shared.core.quota import Prices
+from shared.protocol.gmail.cursor import (
+    CANDIDATES,
+    IDS,
+    LABELS,
+    LISTING_PASSES_MAX,
+    Backfill,
+    Cursor,
+    Job,
+    Judged,
+    Listing,
+    Naming,
+    Reading,
+    Starting,
+    Sweeping,
+    Walking,
+)
+from shared.protocol.gmail.history import Id, parsed
+from shared.protocol.gmail.known import Known, pack_id, unpack_id
+from shared.protocol.step import Fact, Step, Walked
+from shared.protocol.wire import Request, Response
+
+PAGE_SIZE_MAX = 500  # https://developers.google.com/workspace/gmail/api/reference/rest/v1/users.messages/list
+STEP_MESSAGES_MAX = 100
+INDEX_DATE_SLACK_S = 86_400
+
+
+class _Listed(BaseModel):
+    id: Id
+    threadId: Id | None = None
+
+
+class _ListPage(BaseModel):
+    messages: list[_Listed] = []
+    nextPageToken: Annotated[str, Field(max_length=4096)] | None = None
+
+
+class _Label(BaseModel):
+    id: Id
+
+
+class _LabelList(BaseModel):
+    labels: list[_Label] = []
+
+
+def request(listing: Listing, floor_s: float | None, prices: Prices) -> Request:
+    if listing.query == LABELS:
+        return Request("GET", "/gmail/v1/users/me/labels", units=prices.label_list)
+    job = listing.job
+    left = PAGE_SIZE_MAX if listing.query != IDS or job.wanted is None else job.wanted - listing.listed
+    query = [("maxResults", str(min(PAGE_SIZE_MAX, left)))]
+    if listing.query == CANDIDATES:
+        query.append(("q", f"after:{max(0, int((floor_s or 0) - INDEX_DATE_SLACK_S))}"))
+    elif listing.query != IDS:
+        query.append(("labelIds", listing.query))
+    if listing.query != IDS or job.wanted is None:
+        query.append(("includeSpamTrash", "true"))
+    if listing.page_token:
+        query.append(("pageToken", listing.page_token))
+    return Request("GET", "/gmail/v1/users/me/messages", tuple(query), units=prices.message_list)
+
+
+def receive(cursor: Cursor, listing: Listing, response: Response) -> Step[Cursor]:
+    """One page stored, or, where a page is all there is and fits into one step, acted on at once."""
+    if listing.query == LABELS:
+        labels = tuple(label.id for label in parsed(_LabelList, response).labels)
+        return moved(cursor, _next_label(replace(listing, labels=labels)))
+    page = parsed(_ListPage, response)
+    wanted = listing.job.wanted if listing.query == IDS else None
+    items = page.messages if wanted is None else page.messages[: wanted - listing.listed]
+    listed = listing.listed + len(items)
+    ended = page.nextPageToken is None or (wanted is not None and listed >= wanted)
+    whole = ended and listing.page == 0 and listing.page_token is None
+    if whole and len(items) <= STEP_MESSAGES_MAX and listing.query in (IDS, CANDIDATES) and not listing.job.sweep:
+        facts = tuple(Fact(item.id, item.threadId, content=True) for item in items)
+        return replace(finished(cursor, listing.job), facts=facts)
+    stored = {f"{table(listing.query)}/{listing.page}": [pack_id(item.id) for item in items]}
+    after = replace(listing, page=listing.page + 1, page_token=page.nextPageToken, listed=listed)
+    if not ended:
+        return moved(cursor, after, pages=stored)
+    return moved(cursor, _listed(cursor, after, whole), pages=stored)
+
+
+def _listed(cursor: Cursor, listing: Listing, whole: bool) -> Backfill:
+    """What follows the last page: a judgement, unless one page was all (then nothing can have moved)."""
+    if listing.query not in (IDS, CANDIDATES):
+        return _next_label(listing)
+    return follow(cursor, listing) if whole else Judged(listing)
+
+
+def judged(cursor: Cursor, listing: Listing) -> Backfill:
+    """A listing with removals meanwhile is read again; the pages of all passes add up, so the bound loses little."""
+    if listing.clean or listing.passes + 1 >= LISTING_PASSES_MAX:
+        return follow(cursor, listing)
+    return replace(listing, page_token=None, listed=0, clean=True, passes=listing.passes + 1)
+
+
+def follow(cursor: Cursor, listing: Listing) -> Backfill:
+    job = listing.job
+    if listing.query == IDS and job.sweep:
+        return Listing(job, LABELS, clean=listing.clean)
+    return Walking(job, listing.query)
+
+
+def _next_label(listing: Listing) -> Backfill:
+    if not listing.labels:
+        return Sweeping(listing.job, listing.clean)
+    label, *rest = listing.labels
+    return Listing(listing.job, label, clean=listing.clean, labels=tuple(rest))
+
+
+def swept(cursor: Cursor, job: Job) -> Backfill:
+    """After the comparison: what the mailbox has and the index does not."""
+    if cursor.floor_s == 0:
+        return Walking(job, IDS)
+    return candidates(cursor, job)
+
+
+def candidates(cursor: Cursor, job: Job) -> Listing:
+    """Before the first sync has ended there is no floor: the newest N are listed as at first."""
+    if cursor.floor_s:
+        return Listing(replace(job, sweep=False), CANDIDATES)
+    return Listing(replace(job, sweep=False, wanted=cursor.wanted), IDS)
+
+
+def walked(cursor: Cursor, walking: Walking | Naming, found: Walked) -> Step[Cursor]:
+    """Ids of a stored page, with what follows: all are read, for none of them is told by a listing."""
+    facts = tuple(Fact(message_id, content=True) for message_id in found.ids)
+    job = walking.job
+    if not found.ended:
+        step = moved(cursor, replace(walking, page=found.page, offset=found.offset))
+    elif isinstance(walking, Naming):
+        step = replace(moved(cursor, candidates(cursor, job)), clear=True)
+    else:
+        step = finished(cursor, job)
+    return replace(step, facts=facts, origin=job.origin, name_again=isinstance(walking, Naming))
+
+
+def started(cursor: Cursor, job: Job) -> Step[Cursor]:
+    began = ("tidemark.snapshot.began", {"snapshot_id": job.snapshot_id})
+    return replace(moved(cursor, Naming(job)), note_known=True, events=(began,), clear=True)
+
+
+def finished(cursor: Cursor, job: Job) -> Step[Cursor]:
+    events: list[tuple[str, dict[str, Any]]] = []
+    if job.content:
+        events.append(("tidemark.snapshot.ended", {"snapshot_id": job.snapshot_id}))
+    if job.origin == "resync":
+        events.append(("tidemark.account.resynced", {"reason": job.reason}))
+    floor_s = job.oldest_s if cursor.floor_s is None else cursor.floor_s
+    after = replace(cursor, backfill=None, floor_s=floor_s)
+    return Step(after, origin=job.origin, floor_s=cursor.floor_s, clear=True, events=tuple(events))
+
+
+def moved(cursor: Cursor, backfill: Backfill, pages: dict[str, list[str]] | None = None) -> Step[Cursor]:
+    """A backfill step that only moves on."""
+    job = backfill.listing.job if isinstance(backfill, Judged) else backfill.job
+    return Step(replace(cursor, backfill=backfill), origin=job.origin, floor_s=cursor.floor_s, pages=pages or {})
+
+
+def compare(sweeping: Sweeping, listed: dict[str, set[str]], known: dict[str, Known]) -> tuple[Fact, ...]:
+    """Facts for what differs, in the order of the packed ids: absent ids (a read confirms), and labels.
+
+    `listed` maps every listed id to the labels that list it; both are keyed by packed ids. A difference of labels is
+    taken from the listings where no removal was seen meanwhile and history has not touched the message since the pin;
+    else the message is read (`gone` asks for that).
+    """
+    facts = []
+    for packed in sorted(known):
+        entry = known[packed]
+        labels = listed.get(packed)
+        if packed <= sweeping.after or (labels is not None and entry.labels == labels):
+            continue
+        if labels is not None and sweeping.clean and entry.version < sweeping.job.pin:
+            said = {label: (label in labels, sweeping.job.pin) for label in labels ^ entry.labels}
+            facts.append(Fact(unpack_id(packed), version=str(sweeping.job.pin), labels=said))
+        else:
+            facts.append(Fact(unpack_id(packed), gone=True))
+    return tuple(facts)
+
+
+def compared(cursor: Cursor, sweeping: Sweeping, facts: tuple[Fact, ...]) -> Step[Cursor]:
+    """One step of a comparison: its first facts, up to which the index is settled; without facts, what follows."""
+    if facts:
+        after = pack_id(facts[-1].message_id)
+        return replace(moved(cursor, replace(sweeping, after=after)), facts=facts)
+    follows = swept(cursor, sweeping.job)
+    return replace(moved(cursor, follows), clear=isinstance(follows, Listing))
+
+
+def table(query: str) -> str:
+    """The stored listing's name; a label id can't be taken for one of ours."""
+    return query if query in (IDS, CANDIDATES) else f"={query}"
+
+
+def noticed_removals(cursor: Cursor, live: Reading) -> Backfill | None:
+    """A live round with removals taints the listing that it ran beside."""
+    backfill = cursor.backfill
+    if not live.removals:
+        return backfill
+    match backfill:
+        case Listing() | Sweeping():
+            return replace(backfill, clean=False)
+        case Judged(listing):
+            return Judged(replace(listing, clean=False))
+    return backfill
+
+
+def start(job: Job) -> Backfill:
+    return Starting(job) if job.content else Listing(job, IDS)

@@ -1,0 +1,1 @@
+"""Microsoft Graph: delta chains as cursors, batches, messages as values."""

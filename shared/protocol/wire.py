@@ -1,0 +1,28 @@
+"""What crosses the wire, as values: a request that some adapter will send, and the response it got.
+
+`Request.path` is relative to the provider's origin (`/gmail/v1/users/me/history`) or, for Graph's links, an absolute
+URL that the protocol has already checked against the configured origin. `units` is what the request costs of the
+mailbox's quota (Gmail units; 0 where the provider does not count in units).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    method: str
+    path: str
+    query: tuple[tuple[str, str], ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+    units: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """Header names are lower case. The body is decoded (gzip) and bounded by the adapter that read it."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes

@@ -1,0 +1,1 @@
+"""Use cases over ports: what happens when something wakes us."""

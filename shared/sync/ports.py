@@ -1,0 +1,152 @@
+"""What the use cases need from outside, as they see it. Implemented by shared/adapters, by tests never mocked.
+
+Store       Redis: every state transition is one atomic script (redis_scripts.py)
+Transport   one provider's HTTP, with the mailbox's access token
+Clock       time, sleep, randomness
+Stream      one provider's protocol (protocol/gmail/stream.py, protocol/graph/stream.py)
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from shared.protocol.status import Status
+from shared.protocol.step import Fact, Failed, Fetched, Gone, Patch, Step, Task, Walked, Want
+from shared.protocol.wire import Request, Response
+
+
+@dataclass(slots=True)
+class Begun:
+    """A held mailbox: the fencing token, and the account's hash as it was at the begin (or after the last step)."""
+
+    account_id: str
+    fence: str
+    fields: Mapping[str, str]
+    version: int
+    hints: int
+    renewed_at_s: float
+    lost: str = ""
+    probe: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Why an invocation may not work on the mailbox: an outcome, stored. `status` as in CONTRACT §3, or "unknown"."""
+
+    status: str
+    retry_after_s: float | None = None
+    reason: str = ""
+
+
+@dataclass(slots=True)
+class Append:
+    """One atomic step: all of it happens, or nothing, and a repeat of `step_id` changes nothing.
+
+    events     stored log entries, in order, as `change.entry` writes them
+    index      packed id -> entry; None deletes
+    cache      message id -> cached text; None deletes
+    fields     of the account's hash
+    taken      fields that ask for something which this step takes up: deleted if they still have this value
+    hints      the hints' number when the last round that was read to its end began: what is `served`
+    release    give the lease back, if no hint came since `hints`; `let_go`: in any case
+    pausable   refuse (`LogFull`) rather than push out what a reader has not passed
+    """
+
+    step_id: str
+    hints: int = 0
+    events: list[str] = field(default_factory=list)
+    index: dict[str, str | None] = field(default_factory=dict)
+    cache: dict[str, str | None] = field(default_factory=dict)
+    pages: dict[str, Sequence[str]] = field(default_factory=dict)
+    clear: bool = False
+    note_known: bool = False
+    fields: dict[str, str] = field(default_factory=dict)
+    taken: dict[str, str] = field(default_factory=dict)
+    release: bool = False
+    let_go: bool = False
+    served: bool = False
+    pausable: bool = False
+    healthy: bool = False
+    spent_s: float = 0.0
+    hold_s: float = 0.0
+    perf: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """`released`: the lease is given back. Not so although asked: a hint came; `hints` is its number."""
+
+    released: bool
+    log_full: bool = False
+
+
+class Store(Protocol):
+    async def begin(self, account_id: str, *, owner: str, as_hint: bool) -> Begun | Refused: ...
+    async def renew(self, begun: Begun) -> None: ...
+    async def append(self, begun: Begun, step: Append) -> Appended: ...
+    async def read(
+        self, account_id: str, ids: Sequence[tuple[str, str]]
+    ) -> tuple[list[str | None], list[str | None]]: ...
+    async def walk(
+        self, account_id: str, table: str, page: int, offset: int, *, unknown: bool, limit: int
+    ) -> tuple[list[str], int, int, bool]: ...
+    async def tables(self, account_id: str) -> tuple[dict[str, list[str]], dict[str, str]]: ...
+    async def provider_failed(self, account_id: str) -> float: ...
+    async def lose_grant(self, begun: Begun, reason: str) -> None: ...
+
+
+class Transport(Protocol):
+    """Sends one request for the mailbox; adds the access token. Raises ProviderDown; every answer is returned.
+
+    `requests` counts HTTP requests to the provider's API; token requests don't count.
+    """
+
+    @property
+    def requests(self) -> int: ...
+    async def send(self, request: Request, *, timeout_s: float) -> Response: ...
+    async def refresh(self) -> None: ...
+
+
+class Clock(Protocol):
+    def now_s(self) -> float: ...
+    def random(self) -> float: ...
+    def token(self) -> str: ...
+    async def sleep(self, seconds: float) -> None: ...
+
+
+class Stream(Protocol):
+    """A provider's protocol for one mailbox and one invocation; pure but for its tables (labels, folders), which grow."""
+
+    @property
+    def parts_max(self) -> int: ...
+    @property
+    def read_units(self) -> int: ...
+    @property
+    def newest(self) -> str: ...
+
+    def encode(self, cursor: Any) -> str: ...
+    def tables(self) -> dict[str, str]: ...
+    def pack_id(self, message_id: str) -> str: ...
+    def unpack_id(self, packed: str) -> str: ...
+    def next_task(self, cursor: Any, *, confirmed: bool) -> Task | None: ...
+    def receive(self, cursor: Any, request: Request, response: Response, *, confirmed: bool) -> Step[Any]: ...
+    def noted(self, cursor: Any) -> Step[Any]: ...
+    def walked(self, cursor: Any, found: Walked) -> Step[Any]: ...
+    def differences(
+        self, cursor: Any, pages: Mapping[str, Sequence[str]], known: Mapping[str, str]
+    ) -> tuple[Fact, ...]: ...
+    def compared(self, cursor: Any, facts: tuple[Fact, ...]) -> Step[Any]: ...
+    def aged(self, before: Any, after: Any, oldest_s: float) -> Any: ...
+    def judge(self, fact: Fact, value: str | None) -> Patch | Want | Fetched | None: ...
+    def serves(self, held: Fetched, want: Want) -> bool: ...
+    def created(self, fetched: Fetched) -> str: ...
+    def compare(self, value: str, fetched: Fetched) -> Patch | None: ...
+    def newer(self, value: str, fetched: Fetched) -> Fetched: ...
+    def current(self, value: str, fetched: Fetched) -> Fetched: ...
+    def status(self, response: Response, now_s: float) -> Status: ...
+    def parts(self, wants: Sequence[Want]) -> dict[str, tuple[tuple[Want, ...], Request]]: ...
+    def batch(self, parts: Sequence[tuple[str, Request]], boundary: str) -> Request: ...
+    def split(self, response: Response) -> Mapping[str, Response]: ...
+    def part(
+        self, key: str, wants: tuple[Want, ...], response: Response, now_s: float
+    ) -> tuple[Status, dict[str, Fetched | Gone | Failed | None]]: ...

@@ -1,0 +1,254 @@
+"""One sync of one mailbox: the loop that drives either provider's protocol from the stored cursor.
+
+    parked messages once more ──> task ──> answer ──> step ──> append ──> task … ──> release
+
+    a step          at most 100 messages: read index and cache, read what is not known, say the differences (step.py);
+                    appended with index and cursor in one atomic script, in several of 2 MiB where it is larger
+    nothing to say  the cursor rides with the next append, or with the release
+    release         only if no hint came since the last live round began; else live changes are read again
+    an error        what was read is appended without moving the cursor; then the lease is given back with the outcome
+
+Every loop has a bound: the budget (MAX_SYNC_DURATION) is looked at before each task, and no wait goes beyond it.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from shared.core import change, errors
+from shared.core.message import instant
+from shared.protocol.step import Call, Compare, Fact, Note, Step, Task, Walk, Walked
+from shared.protocol.wire import Request
+from shared.sync import parked
+from shared.sync.calls import Calls
+from shared.sync.hydrate import Hydrator
+from shared.sync.ports import Append, Begun, Clock, Store, Stream
+from shared.sync.step import Effect, Effects, Steps, fill
+
+STEP_MESSAGES_MAX = 100
+TASK_RESERVE_S = 1.0
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How a sync ended; the counters are of what was appended."""
+
+    status: str = "no_new_messages"
+    created: int = 0
+    updated: int = 0
+    deleted: int = 0
+    more: bool = False
+    retry_after_s: float | None = None
+    reason: str = ""
+
+    @property
+    def count(self) -> int:
+        return self.created + self.updated + self.deleted
+
+
+@dataclass(slots=True)
+class Run:
+    """The state of one invocation on one mailbox. `fields` and `taken` go with the next append that moves the cursor."""
+
+    begun: Begun
+    cursor: Any
+    store: Store
+    stream: Stream
+    calls: Calls
+    hydrator: Hydrator
+    steps: Steps
+    clock: Clock
+    started_s: float
+    fields: dict[str, str] = field(default_factory=dict)
+    taken: dict[str, str] = field(default_factory=dict)
+    outcome: Outcome = field(default_factory=Outcome)
+    confirmed: bool = False
+    round_hints: int = 0
+    served: bool = False
+    released: bool = False
+    number: int = 0
+
+    def take_up(self, fields: Mapping[str, str]) -> None:
+        """What the account's fields ask for (a resync, the repair of lost state) is done by the cursor given."""
+        self.taken = {name: fields[name] for name in ("asked", "lost") if fields.get(name)}
+        if self.taken:
+            self.fields["cursor"] = self.stream.encode(self.cursor)
+
+    async def to_the_end(self) -> Outcome:
+        """Works until everything is read or the budget is spent. Raises StoreDown; all else is an outcome."""
+        outcome = self.outcome
+        try:
+            await self._work()
+            outcome.status = "synced" if outcome.count else "no_new_messages"
+        except errors.LeaseLost:
+            outcome.status, outcome.more = "lease_held", True
+        except errors.Throttled as error:
+            await self._stop("cooling_down", error, hold_s=error.after_s or 0.0)
+        except errors.BreakerOpen as error:
+            await self._stop("breaker_open", error)
+        except errors.AuthorizationLost as error:
+            await self.store.lose_grant(self.begun, error.reason)
+            outcome.status, outcome.reason = "reauth_required", error.reason
+        except errors.StoreDown:
+            raise
+        except (errors.RetryLater, errors.ContractBroken) as error:
+            await self._stop("partial", error)
+        return outcome
+
+    async def _work(self) -> None:
+        self.round_hints = self.begun.hints
+        if facts := self.steps.parked_facts():
+            await self._apply(Step(self.cursor), facts, None)
+        while not self.released:
+            task = self.stream.next_task(self.cursor, confirmed=self.confirmed)
+            if task is None:
+                await self._append(self._next(release=True))
+                continue
+            if self.clock.now_s() + TASK_RESERVE_S > self.calls.limits.deadline_s:
+                raise errors.BudgetSpent("the time of this invocation is spent")
+            await self._perform(task)
+
+    async def _perform(self, task: Task) -> None:
+        match task:
+            case Call(requests):
+                return await self._ask(requests)
+            case Walk(table, page, offset, unknown):
+                ids, page, offset, ended = await self.store.walk(
+                    self.begun.account_id, table, page, offset, unknown=unknown, limit=self._step_size()
+                )
+                found = Walked(tuple(map(self.stream.unpack_id, ids)), page, offset, ended)
+                step = self.stream.walked(self.cursor, found)
+            case Compare():
+                differences = self.stream.differences(self.cursor, *await self.store.tables(self.begun.account_id))
+                step = self.stream.compared(self.cursor, differences[: self._step_size()])
+            case Note():
+                step = self.stream.noted(self.cursor)
+        await self._commit(step)
+
+    async def _ask(self, requests: Sequence[Request]) -> None:
+        """Sends them side by side; the answers are acted on in order, up to the first that did not come."""
+        answers = await asyncio.gather(*map(self.calls.ask, requests), return_exceptions=True)
+        for request, answer in zip(requests, answers, strict=True):
+            if isinstance(answer, BaseException):
+                raise answer
+            await self._commit(self.stream.receive(self.cursor, request, answer, confirmed=self.confirmed))
+
+    async def _commit(self, step: Step[Any]) -> None:
+        facts = step.facts
+        while len(facts) > (size := self._step_size()):
+            await self._apply(step, facts[:size], None)
+            facts = facts[size:]
+        await self._apply(step, facts, step)
+
+    def _step_size(self) -> int:
+        return min(STEP_MESSAGES_MAX, self.steps.affordable())
+
+    async def _apply(self, step: Step[Any], facts: Sequence[Fact], last: Step[Any] | None) -> None:
+        """Appends a part of a step; only the `last` part moves the cursor."""
+        effects = await self.steps.effects(self.begun, step, facts) if facts else Effects()
+        pausable = step.origin != "live"
+        if effects.error or last is None:
+            await self._append_all(effects, self._next(pausable=pausable))
+            if effects.error:
+                raise effects.error
+            return
+        moves = self._move(last, effects)
+        dry = self.stream.next_task(self.cursor, confirmed=self.confirmed) is None
+        append = self._next(pausable=pausable, release=dry)
+        append.events += [change.entry(kind, data) for kind, data in last.events]
+        append.pages, append.clear, append.note_known = dict(last.pages), last.clear, last.note_known
+        if effects.of or moves or self.steps.parked_changed:
+            await self._append_all(effects, append)
+
+    def _move(self, step: Step[Any], effects: Effects) -> bool:
+        """Takes over the step's cursor; says whether that must be stored now."""
+        before, self.cursor = self.cursor, step.cursor
+        if effects.oldest_s is not None and step.origin != "live":
+            self.cursor = self.stream.aged(before, step.cursor, effects.oldest_s)
+        self.fields["cursor"] = self.stream.encode(self.cursor)
+        if step.origin == "live":
+            self.confirmed = step.round_ended
+            self.served = self.served or step.round_ended
+            return False
+        # Live changes come first again; but a first sync that ended in one step needs no second look.
+        ended = self.stream.next_task(self.cursor, confirmed=True) is None
+        self.confirmed = ended and self.begun.hints == self.round_hints
+        if not self.confirmed:
+            self._look_again()
+        return True
+
+    def _look_again(self) -> None:
+        """The next live round serves the hints that are there now; until it ends, nothing more is served."""
+        self.confirmed = self.served = False
+        self.round_hints = self.begun.hints
+
+    async def _append_all(self, effects: Effects, last: Append) -> None:
+        *groups, final = list(effects.groups()) or [[]]
+        for group in groups:
+            await self._append(fill(self._next(pausable=last.pausable, fields=False), group), group)
+        events = last.events
+        last.events = []
+        fill(last, final)
+        last.events += events
+        if last.events or last.index or last.fields or last.pages or last.clear or last.release:
+            await self._append(last, final)
+
+    def _next(self, *, release: bool = False, pausable: bool = False, fields: bool = True) -> Append:
+        append = Append(f"{self.begun.fence}.{self.number + 1}", release=release, pausable=pausable)
+        if fields:
+            append.fields, append.served, append.taken = dict(self.fields), self.served, self.taken
+            if self.steps.parked_changed:
+                append.fields["parked"] = parked.dump(self.steps.parked)
+        return append
+
+    async def _append(self, append: Append, effects: Sequence[Effect] = ()) -> None:
+        self.number += 1
+        append.step_id = f"{self.begun.fence}.{self.number}"
+        append.hints = self.round_hints
+        append.healthy = self.calls.healthy
+        append.spent_s = self.calls.saved_s()
+        append.fields.update(self.stream.tables())
+        said = Counter(effect.said for effect in effects)
+        if append.release or append.let_go:
+            self._say_goodbye(append, self.outcome.count + said["created"] + said["updated"] + said["deleted"])
+        appended = await self.store.append(self.begun, append)
+        if appended.log_full:
+            raise errors.BudgetSpent("the change log waits for its readers")
+        self.outcome.created += said["created"]
+        self.outcome.updated += said["updated"]
+        self.outcome.deleted += said["deleted"]
+        self.fields = {name: value for name, value in self.fields.items() if append.fields.get(name) != value}
+        if append.taken:
+            self.taken = {}
+        if "parked" in append.fields:
+            self.steps.parked_changed = False
+        self.released = appended.released
+        if append.release and not appended.released:
+            self._look_again()
+
+    def _say_goodbye(self, append: Append, count: int) -> None:
+        now_s = self.clock.now_s()
+        duration_s = now_s - self.started_s
+        window = self.hydrator.window
+        append.fields |= {"window": f"{window.size},{window.cap}", "last_sync_s": f"{now_s:.3f}"}
+        if self.served and append.release:
+            append.fields["confirmed_s"] = f"{now_s:.3f}"
+        append.perf = {
+            "message_count": str(count),
+            "duration": f"{duration_s:.3f}",
+            "messages_per_second": f"{count / duration_s if duration_s > 0 else 0:.2f}",
+            "timestamp": instant(now_s) or "",
+        }
+
+    async def _stop(self, status: str, error: errors.TidemarkError, *, hold_s: float = 0.0) -> None:
+        """Gives the lease back with what is known so far; a lease lost meanwhile changes nothing."""
+        self.outcome.status, self.outcome.reason, self.outcome.more = status, error.slug, True
+        self.outcome.retry_after_s = getattr(error, "after_s", None)
+        append = self._next()
+        append.let_go, append.hold_s = True, hold_s
+        try:
+            await self._append(append)
+        except errors.LeaseLost:
+            self.outcome.status = "lease_held"

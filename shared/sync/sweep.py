@@ -1,0 +1,37 @@
+"""A cron ping: every account of a provider, the longest untouched first, several at a time, within the budget.
+
+One account's trouble is its own result; only a store that is out of reach ends the sweep, since nothing can be done then.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from shared.sync.ports import Clock
+
+MAILBOXES_AT_ONCE = 8
+RESULTS_MAX = 100
+FINE = frozenset({"synced", "no_new_messages"})
+
+
+async def sweep(
+    account_ids: Sequence[str], work: Callable[[str], Awaitable[dict[str, Any]]], deadline_s: float, clock: Clock
+) -> dict[str, Any]:
+    """`work` syncs one account. Accounts that the time did not reach are left for the next ping (`more`)."""
+    waiting = list(reversed(account_ids))
+    results: list[dict[str, Any]] = []
+
+    async def worker() -> None:
+        while waiting and clock.now_s() < deadline_s:
+            results.append(await work(waiting.pop()))
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(min(MAILBOXES_AT_ONCE, len(waiting))):
+            group.create_task(worker())
+    results.sort(key=lambda result: result["status"] in FINE)
+    return {
+        "status": "swept",
+        "accounts": len(results),
+        "results": results[:RESULTS_MAX],
+        "more": bool(waiting) or any(result["more"] for result in results),
+    }

@@ -1,0 +1,258 @@
+"""Puts the parts together: the process's clients once per event loop, and one sync's objects per invocation.
+
+    functions/*.py ──> Wiring.current() ──> sync(provider, account) | sweep(provider) | accounts | log
+
+The clients are made at the first request, never at import: gunicorn imports in the parent and forks.
+"""
+
+import asyncio
+import os
+from collections import Counter
+from collections.abc import Mapping
+from functools import cached_property, lru_cache, partial
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from starlette.responses import Response
+
+from shared.adapters import redis_store
+from shared.adapters.access import Access
+from shared.adapters.clock import SystemClock
+from shared.adapters.gmail import Gmail
+from shared.adapters.http_client import HttpClient
+from shared.adapters.redis_accounts import RedisAccounts
+from shared.adapters.redis_client import RedisClient
+from shared.adapters.redis_store import RedisStore
+from shared.adapters.sealing import Sealer
+from shared.config import Settings, SettingsError, load
+from shared.core.errors import AuthorizationLost, BadRequest, TidemarkError
+from shared.core.message import instant
+from shared.edge import json_answer
+from shared.log import log
+from shared.sync import parked
+from shared.sync.calls import Calls, Limits
+from shared.sync.connect import Connected, Grant, connect, same_address
+from shared.sync.hydrate import Hydrator
+from shared.sync.ports import Clock, Refused
+from shared.sync.run import Outcome, Run
+from shared.sync.step import Patience, Steps
+from shared.sync.sweep import sweep
+
+INVOCATION_SLACK_S = 60.0  # requests that are in flight when the budget ends, and the last append
+
+
+@lru_cache(maxsize=1)
+def settings_or_exit() -> Settings:
+    """Read once a process. A bad value stops the function at start, with one line that names it."""
+    try:
+        return load(os.environ)
+    except SettingsError as error:
+        raise SystemExit(str(error)) from None
+
+
+def invocation_timeout_s(settings: Settings) -> float:
+    return settings.max_sync_duration + INVOCATION_SLACK_S
+
+
+class Wiring:
+    _of_loop: "WeakKeyDictionary[asyncio.AbstractEventLoop, Wiring]" = WeakKeyDictionary()
+
+    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+        self.settings = settings
+        self.clock = clock or SystemClock()
+
+    @classmethod
+    def current(cls) -> "Wiring":
+        """The running loop's: its clients keep their connections alive over requests."""
+        loop = asyncio.get_running_loop()
+        if loop not in cls._of_loop:
+            cls._of_loop[loop] = cls(settings_or_exit())
+        return cls._of_loop[loop]
+
+    @cached_property
+    def http(self) -> HttpClient:
+        return HttpClient()
+
+    @cached_property
+    def redis(self) -> RedisClient:
+        s = self.settings
+        return RedisClient(s.upstash_redis_rest_url, s.upstash_redis_rest_token, self.clock)
+
+    @cached_property
+    def sealer(self) -> Sealer:
+        return Sealer(self.settings.token_encryption_keys)
+
+    @cached_property
+    def accounts(self) -> RedisAccounts:
+        return RedisAccounts(self.redis, self.clock)
+
+    @cached_property
+    def providers(self) -> Mapping[str, Gmail]:
+        return {"gmail": Gmail(self.settings, self.http, self.clock)}
+
+    async def answer_sync(self, provider: str, path: tuple[str, ...], body: dict[str, Any]) -> Response:
+        """The sync functions' answer: one account, or a ping over all of the provider's."""
+        if path:
+            raise BadRequest(404, "not_found", "there is nothing at this path")
+        account_id = body.get("account_id")
+        if set(body) - {"account_id"} or (body and not isinstance(account_id, str)):
+            raise BadRequest(400, "malformed", 'the body is {"account_id": "…"}, {} or empty')
+        deadline_s = self.clock.now_s() + self.settings.max_sync_duration
+        if account_id is None:
+            ids = await self.accounts.due(provider)
+            return json_answer(await sweep(ids, partial(self._swept, provider, deadline_s), deadline_s, self.clock))
+        result = await self.sync(provider, account_id, deadline_s)
+        if result["status"] in ("unknown", "deleting"):
+            raise BadRequest(404, "unknown_account", "there is no such account")
+        return json_answer(result)
+
+    async def _swept(self, provider: str, deadline_s: float, account_id: str) -> dict[str, Any]:
+        """One account of a ping; what a killed deletion left is cleared away."""
+        result = await self.sync(provider, account_id, deadline_s)
+        if result["status"] == "deleting":
+            await self._forget(account_id, await self.accounts.fields(account_id))
+        return result
+
+    async def import_account(
+        self, provider: str, email: str, user_id: str, refresh_token: str, account_id: str | None
+    ) -> Connected:
+        """POST /accounts: the token is tried, the profile read, the cursor pinned; no sync is run."""
+        of = self._provider(provider)
+        try:
+            tokens = await of.refresh(refresh_token)
+            address, history_id = await of.profile(tokens.access_token)
+        except AuthorizationLost as error:
+            raise BadRequest(422, "grant_refused", f"the provider does not accept the token: {error.reason}") from error
+        if not same_address(address, email):
+            raise BadRequest(409, "address_mismatch", "the token belongs to another mailbox than the e-mail says")
+        grant = Grant(
+            tokens.refresh_token or refresh_token,
+            tokens.access_token,
+            tokens.expires_at_s,
+            address,
+            partial(of.first_cursor, history_id),
+        )
+        return await connect(
+            provider, user_id, account_id, grant, self.accounts, self.sealer, self.clock, redis_store.new_epoch
+        )
+
+    def _provider(self, name: str) -> Gmail:
+        if name not in self.providers:
+            raise BadRequest(400, "provider_off", "this provider is not served here")
+        return self.providers[name]
+
+    async def _known(self, account_id: str) -> dict[str, str]:
+        fields = await self.accounts.fields(account_id)
+        if not fields:
+            raise BadRequest(404, "unknown_account", "there is no such account")
+        return fields
+
+    async def list_accounts(self) -> list[dict[str, Any]]:
+        shown = [(each, await self.accounts.fields(each)) for each in await self.accounts.all_ids()]
+        return [self._shown(account_id, fields) for account_id, fields in shown if fields]
+
+    async def show_account(self, account_id: str) -> dict[str, Any]:
+        return self._shown(account_id, await self._known(account_id))
+
+    def _shown(self, account_id: str, fields: Mapping[str, str]) -> dict[str, Any]:
+        confirmed_s = float(fields.get("confirmed_s", fields["created_s"]))
+        return {
+            "account_id": account_id,
+            "provider": fields["provider"],
+            "user_id": fields["user_id"],
+            "state": fields["state"],
+            "reason": fields.get("reason") or None,
+            "connected_at": instant(float(fields["created_s"])),
+            "last_sync_at": instant(float(fields["last_sync_s"])) if "last_sync_s" in fields else None,
+            "cursor_age_s": round(max(0.0, self.clock.now_s() - confirmed_s), 3),
+            "watch_expires_at": instant(float(fields["watch_until_s"])) if "watch_until_s" in fields else None,
+            "backfill": self._provider(fields["provider"]).progress(fields),
+            "messages": int(fields["index_n"]),
+            "parked": len(parked.load(fields.get("parked"))),
+        }
+
+    async def delete_account(self, account_id: str) -> None:
+        """Marked first, so that what still runs is refused; then revoked and forgotten. A second call finds nothing."""
+        fields = await self._known(account_id)
+        await self.accounts.mark_deleted(account_id, fields["provider"])
+        await self._forget(account_id, fields)
+
+    async def _forget(self, account_id: str, fields: Mapping[str, str]) -> None:
+        if not fields:
+            return
+        provider = fields["provider"]
+        try:
+            sealed = fields["refresh"]
+            token = self.sealer.open(sealed, account_id=account_id, provider=provider, purpose="refresh")
+            await self._provider(provider).revoke(token)
+        except TidemarkError as error:
+            log("revocation_failed", level="warning", error=error, account_id=account_id)
+        await self.accounts.forget(account_id, provider, fields["address"])
+
+    async def ask_resync(self, account_id: str, *, content: bool) -> None:
+        fields = await self._known(account_id)
+        await self.accounts.ask_resync(account_id, fields["provider"], content=content)
+
+    async def status(self) -> dict[str, Any]:
+        accounts = await self.list_accounts()
+        states = Counter(account["state"] for account in accounts)
+        return {
+            "status": "ok",
+            "accounts": {"total": len(accounts), **states},
+            "mailboxes": accounts,
+            "breakers": {name: await self.accounts.breaker(name) for name in self.providers},
+        }
+
+    async def sync(self, provider: str, account_id: str, deadline_s: float, *, as_hint: bool = False) -> dict[str, Any]:
+        """One sync, as CONTRACT §3 answers it. Raises StoreDown."""
+        started_s = self.clock.now_s()
+        redis = self.redis.counted()
+        store = RedisStore(redis, self.clock, self.settings, provider)
+        begun = await store.begin(account_id, owner=self.clock.token(), as_hint=as_hint)
+        if isinstance(begun, Refused):
+            outcome = Outcome(begun.status, retry_after_s=begun.retry_after_s, reason=begun.reason)
+            outcome.more = begun.status in ("lease_held", "cooling_down", "breaker_open")
+            return self._answer(account_id, outcome, started_s, redis, None)
+        of = self.providers[provider]
+        fields = begun.fields
+        access = Access(account_id, provider, redis, self.sealer, self.clock, of.refresh)
+        access.remember(fields.get("access"), fields.get("access_until_s"))
+        stream, transport = of.stream(fields), of.transport(access)
+        s = self.settings
+        limits = Limits(deadline_s, s.max_retries, s.rate_limit_backoff_factor, s.lease_ttl)
+        calls = Calls(begun, store, transport, stream, self.clock, limits, of.governor)
+        hydrator = Hydrator(calls, stream, self.clock, of.window(fields))
+        patience = Patience(s.max_retries, s.quarantine_after)
+        kept = parked.load(fields.get("parked"))
+        steps = Steps(store, stream, calls, hydrator, self.clock, patience, of.cache_tag, kept)
+        cursor = of.cursor(begun, stream)
+        run = Run(begun, cursor, store, stream, calls, hydrator, steps, self.clock, started_s)
+        run.take_up(fields)
+        return self._answer(account_id, await run.to_the_end(), started_s, redis, calls)
+
+    def _answer(
+        self, account_id: str, outcome: Outcome, started_s: float, redis: RedisClient, calls: Calls | None
+    ) -> dict[str, Any]:
+        duration_s = round(self.clock.now_s() - started_s, 3)
+        answer: dict[str, Any] = {
+            "status": outcome.status,
+            "account_id": account_id,
+            "count": outcome.count,
+            "changes": {"created": outcome.created, "updated": outcome.updated, "deleted": outcome.deleted},
+            "api_calls": calls.api_calls if calls else 0,
+            "quota_units": calls.units if calls else 0,
+            "redis_requests": redis.requests,
+            "duration_s": duration_s,
+            "more": outcome.more,
+        }
+        if outcome.retry_after_s is not None:
+            answer["retry_after_s"] = round(outcome.retry_after_s, 3)
+        if outcome.reason:
+            answer["reason"] = outcome.reason
+        log(
+            "sync_finished",
+            level="warning" if outcome.reason else "info",
+            **{k: v for k, v in answer.items() if k != "changes"},
+            **answer["changes"],
+        )
+        return answer

@@ -1,0 +1,48 @@
+"""What many tests stand on: one Valkey and one REST bridge for the whole run, empty and without faults for each test.
+
+    def test_…(redis: RedisRest) -> None:
+        client = upstash_redis.Redis(redis.url, redis.token)
+        redis.bridge.inject("drop_reply", match="EVAL")
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from infra.emulators.server import Server
+from infra.emulators.upstash_rest import Bridge, create_app
+from infra.emulators.valkey import Valkey
+
+TOKEN = "redis-token"
+
+
+@dataclass(frozen=True)
+class RedisRest:
+    """`bridge` has the faults and counters, `valkey` is the store itself, past the bridge."""
+
+    url: str
+    token: str
+    bridge: Bridge
+    valkey: Valkey
+
+
+@pytest.fixture(scope="session")
+def valkey() -> Iterator[Valkey]:
+    with Valkey() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_rest(valkey: Valkey) -> Iterator[RedisRest]:
+    bridge = create_app(valkey.port, TOKEN)
+    with Server(bridge) as server:
+        yield RedisRest(server.url, TOKEN, bridge, valkey)
+
+
+@pytest.fixture
+def redis(redis_rest: RedisRest) -> RedisRest:
+    redis_rest.valkey.call("FLUSHALL")
+    redis_rest.valkey.call("SCRIPT", "FLUSH")
+    redis_rest.bridge.reset()
+    return redis_rest

@@ -1,0 +1,1 @@
+"""The emulators, held to what the real services and their official clients demand."""

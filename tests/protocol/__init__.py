@@ -1,0 +1,1 @@
+"""Sans-I/O protocols: what is asked and what an answer means, without a network."""

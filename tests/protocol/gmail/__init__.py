@@ -1,0 +1,1 @@
+"""Gmail as bytes and values: batches, refusals, messages, history."""
