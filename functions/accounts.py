@@ -1,6 +1,6 @@
 """Mailboxes: connect with a refresh token, list, show, resync, delete (CONTRACT §3).
 
-    functions-framework --source functions/accounts.py --target accounts --asgi
+functions-framework --source functions/accounts.py --target accounts --asgi
 """
 
 from typing import Annotated, Literal, TypeVar

@@ -1,10 +1,11 @@
 """All functions from one process: the first path segment names the function (make serve, Railway's single service).
 
-    python -m functions.app --host 127.0.0.1 --port 8080
-    functions-framework --source functions/app.py --target app --asgi
+python -m functions.app --host 127.0.0.1 --port 8080
+functions-framework --source functions/app.py --target app --asgi
 """
 
 import argparse
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import functions_framework.aio
@@ -17,7 +18,7 @@ from functions.mailbox import mailbox
 from functions.status import status
 from shared.edge import guarded, problem, segments
 
-FUNCTIONS = {
+FUNCTIONS: dict[str, Callable[[Request], Awaitable[Response]]] = {
     "accounts": accounts,
     "gmail-sync": gmail_sync,
     "mailbox": mailbox,
@@ -29,8 +30,7 @@ async def _answer(request: Request) -> Response:
     function = FUNCTIONS.get(next(iter(segments(request, "")), ""))
     if function is None:
         return problem(404, "not_found", "there is nothing at this path")
-    answer: Response = await function(request)
-    return answer
+    return await function(request)
 
 
 app = functions_framework.aio.http(guarded(_answer, timeout_s=None))

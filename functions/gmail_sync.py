@@ -1,6 +1,6 @@
 """POST /gmail-sync: one account, or without a body a cron ping over all of them (CONTRACT §3).
 
-    functions-framework --source functions/gmail_sync.py --target gmail_sync --asgi
+functions-framework --source functions/gmail_sync.py --target gmail_sync --asgi
 """
 
 import functions_framework.aio

@@ -1,6 +1,6 @@
 """The read side: GET /mailbox/changes follows an account's change log (CONTRACT §3).
 
-    functions-framework --source functions/mailbox.py --target mailbox --asgi
+functions-framework --source functions/mailbox.py --target mailbox --asgi
 """
 
 import re

@@ -1,6 +1,6 @@
 """How things stand: /status/health without a key, /status/status.json with it (CONTRACT §3).
 
-    functions-framework --source functions/status.py --target status --asgi
+functions-framework --source functions/status.py --target status --asgi
 """
 
 import functions_framework.aio

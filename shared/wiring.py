@@ -8,18 +8,19 @@ The clients are made at the first request, never at import: gunicorn imports in 
 import asyncio
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property, lru_cache, partial
-from typing import Any
+from typing import Any, ClassVar
 from weakref import WeakKeyDictionary
 
 from starlette.responses import Response
 
-from shared.adapters import redis_store
+from shared.adapters import http_client, redis_store
 from shared.adapters.access import Access
 from shared.adapters.clock import SystemClock
 from shared.adapters.gmail import Gmail
 from shared.adapters.http_client import HttpClient
+from shared.adapters.oauth import AppMisconfigured
 from shared.adapters.redis_accounts import RedisAccounts
 from shared.adapters.redis_client import RedisClient
 from shared.adapters.redis_store import RedisStore
@@ -55,11 +56,15 @@ def invocation_timeout_s(settings: Settings) -> float:
 
 
 class Wiring:
-    _of_loop: "WeakKeyDictionary[asyncio.AbstractEventLoop, Wiring]" = WeakKeyDictionary()
+    _of_loop: ClassVar["WeakKeyDictionary[asyncio.AbstractEventLoop, Wiring]"] = WeakKeyDictionary()
 
-    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+    def __init__(
+        self, settings: Settings, clock: Clock | None = None, on_io: Callable[[str], None] | None = None
+    ) -> None:
+        """`on_io` is told before and after every request to Redis or a provider (crash tests end the process there)."""
         self.settings = settings
         self.clock = clock or SystemClock()
+        self._on_io = on_io
 
     @classmethod
     def current(cls) -> "Wiring":
@@ -71,12 +76,12 @@ class Wiring:
 
     @cached_property
     def http(self) -> HttpClient:
-        return HttpClient()
+        return HttpClient(self._on_io)
 
     @cached_property
     def redis(self) -> RedisClient:
         s = self.settings
-        return RedisClient(s.upstash_redis_rest_url, s.upstash_redis_rest_token, self.clock)
+        return RedisClient(s.upstash_redis_rest_url, s.upstash_redis_rest_token, self.clock, self._on_io)
 
     @cached_property
     def sealer(self) -> Sealer:
@@ -89,6 +94,11 @@ class Wiring:
     @cached_property
     def providers(self) -> Mapping[str, Gmail]:
         return {"gmail": Gmail(self.settings, self.http, self.clock)}
+
+    async def close(self) -> None:
+        """Ends this loop's connections; a process that ends needs none of this."""
+        await self.redis.close()
+        await http_client.aclose()
 
     async def answer_sync(self, provider: str, path: tuple[str, ...], body: dict[str, Any]) -> Response:
         """The sync functions' answer: one account, or a ping over all of the provider's."""
@@ -121,6 +131,8 @@ class Wiring:
         try:
             tokens = await of.refresh(refresh_token)
             address, history_id = await of.profile(tokens.access_token)
+        except AppMisconfigured as error:
+            raise BadRequest(422, "app_misconfigured", "the token is not one of this application's client") from error
         except AuthorizationLost as error:
             raise BadRequest(422, "grant_refused", f"the provider does not accept the token: {error.reason}") from error
         if not same_address(address, email):

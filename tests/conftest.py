@@ -1,5 +1,7 @@
 """What many tests stand on: one Valkey and one REST bridge for the whole run, empty and without faults for each test.
 
+A test that needs a store asks for `redis`, and gets its address and everything that can be done to it:
+
     def test_…(redis: RedisRest) -> None:
         client = upstash_redis.Redis(redis.url, redis.token)
         redis.bridge.inject("drop_reply", match="EVAL")

@@ -11,6 +11,7 @@ Source: https://www.googleapis.com/oauth2/v1/certs, https://www.googleapis.com/o
 import base64
 import hashlib
 import hmac
+import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -62,18 +63,20 @@ def _make_key() -> _Key:
         .sign(private, hashes.SHA256())
     )
     pem = certificate.public_bytes(serialization.Encoding.PEM)
-    return _Key(hashlib.sha1(pem).hexdigest(), private, pem.decode("ascii"))
+    return _Key(hashlib.sha256(pem).hexdigest()[:40], private, pem.decode("ascii"))
 
 
 class GoogleKeys:
     def __init__(self) -> None:
         self._keys: list[_Key] = []  # the newest signs
         self._foreign: _Key | None = None
+        self._lock = threading.Lock()  # pushes are signed on one thread, certificates served on another
 
     def _newest(self) -> _Key:
-        if not self._keys:
-            self._keys.append(_make_key())
-        return self._keys[-1]
+        with self._lock:
+            if not self._keys:
+                self._keys.append(_make_key())
+            return self._keys[-1]
 
     def rotate(self, keep_old: bool = True) -> str:
         """A new key signs from now on; returns its kid. The one before stays published, if at all."""

@@ -132,7 +132,8 @@ class PubSub:
                 for _ in range(2 if self._rng.random() < subscription.duplicate else 1):
                     held_s = self._rng.uniform(0, 2) if self._rng.random() < subscription.reorder else 0.0
                     due_s = now_s + subscription.delay_s + held_s
-                    self._put(_Delivery(due_s, next(self._numbers), subscription, data, message_id, now_s))
+                    made = _Delivery(due_s, next(self._numbers), subscription, data, message_id, now_s)
+                    heapq.heappush(self._queue, made)
         self._start()
 
     def pending(self) -> int:
@@ -144,9 +145,6 @@ class PubSub:
         self._notice()
         if self._thread is not None:
             self._thread.join(5)
-
-    def _put(self, delivery: _Delivery) -> None:
-        heapq.heappush(self._queue, delivery)
 
     def _start(self) -> None:
         with self._lock:
@@ -194,7 +192,7 @@ class PubSub:
                     subscription.open += 1
                     ready.append(delivery)
             for delivery in waiting:
-                self._put(delivery)
+                heapq.heappush(self._queue, delivery)
         return ready
 
     async def _push(self, client: httpx.AsyncClient, delivery: _Delivery) -> None:
@@ -236,7 +234,7 @@ class PubSub:
             wait_s = min(subscription.retry_max_s, subscription.retry_min_s * 2 ** (delivery.attempt - 1))
         delivery.attempt += 1
         delivery.due_s = now_s + wait_s
-        self._put(delivery)
+        heapq.heappush(self._queue, delivery)
 
     def _request(self, delivery: _Delivery) -> tuple[dict[str, str], bytes]:
         subscription = delivery.subscription

@@ -4,6 +4,7 @@ An honest one: it keeps its connection alive, takes pages of 500, asks for the s
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import httpx
@@ -18,11 +19,11 @@ class Baseline:
     seconds: float
 
 
-def gmail(url: str, access_token: str, wanted: int | None) -> Baseline:
-    """Reads the newest `wanted` messages (None: all) of the token's mailbox."""
+def gmail(url: str, access_token: Callable[[], str], wanted: int | None) -> Baseline:
+    """Reads the newest `wanted` messages (None: all) of the token's mailbox; a token that has expired is replaced."""
     began_s = time.monotonic()
     calls = 0
-    headers = {"authorization": f"Bearer {access_token}", "user-agent": "n-plus-one (gzip)"}
+    headers = {"authorization": f"Bearer {access_token()}", "user-agent": "n-plus-one (gzip)"}
     with httpx.Client(base_url=url, headers=headers, timeout=60.0) as client:
 
         def get(path: str, **query: str) -> dict[str, object]:
@@ -32,6 +33,9 @@ def gmail(url: str, access_token: str, wanted: int | None) -> Baseline:
                 answer = client.get(path, params=query)
                 if answer.status_code == 429 or (answer.status_code == 403 and b"rateLimitExceeded" in answer.content):
                     time.sleep(1.0)
+                    continue
+                if answer.status_code == 401:
+                    client.headers["authorization"] = f"Bearer {access_token()}"
                     continue
                 return dict(answer.raise_for_status().json())
 

@@ -14,7 +14,12 @@ def fold(client: httpx.Client, account_id: str, reader: str = "fold") -> dict[st
     seen: set[str] = set()
     after: str | None = None
     while True:
-        query: dict[str, str | int] = {"account_id": account_id, "limit": PAGE, "reader": reader, **({"after": after} if after else {})}
+        query: dict[str, str | int] = {
+            "account_id": account_id,
+            "limit": PAGE,
+            "reader": reader,
+            **({"after": after} if after else {}),
+        }
         page = client.get("/mailbox/changes", params=query).raise_for_status().json()
         for event in page["changes"]:
             if event["id"] in seen:

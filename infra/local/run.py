@@ -58,7 +58,9 @@ def _shape() -> Shape:
     if mail and not os.path.exists(mail):
         raise ValueError(f"MAIL={mail}: there is nothing")
     settings = {each.name: os.environ[each.name] for each in SETTINGS if os.environ.get(each.name)}
-    return Shape(mail, float(os.environ.get("CLOCK_RATE", "60")), float(os.environ.get("LATENCY_MS", "100")), settings=settings)
+    return Shape(
+        mail, float(os.environ.get("CLOCK_RATE", "60")), float(os.environ.get("LATENCY_MS", "100")), settings=settings
+    )
 
 
 def _gmail(stack: Stack) -> report.Row:
@@ -83,8 +85,9 @@ def _gmail(stack: Stack) -> report.Row:
         truth = admin.get("/_admin/mailbox", params={"address": ADDRESS}).raise_for_status().json()
         wanted = stack.shape.settings.get("INITIAL_SYNC_MESSAGES", "100")
         limit = None if wanted == "all" else int(wanted)
-        access = _admin(admin, "access_token", address=TWIN)["token"]
-        plain = baseline.gmail(stack.gmail_url, access, limit)
+        plain = baseline.gmail(
+            stack.gmail_url, lambda: str(_admin(admin, "access_token", address=TWIN)["token"]), limit
+        )
         expected = min(limit if limit is not None else len(truth), len(truth))
         known = [each for each in folded if each in truth and _same(folded[each], truth[each])]
         return report.Row(
@@ -103,7 +106,10 @@ def _admin(client: httpx.Client, operation: str, **fields: Any) -> dict[str, Any
 
 
 def _serve(stack: Stack) -> None:
-    print(f"\nserving on {stack.url} (key {stack.key}); a new message every {NEW_MAIL_EVERY_S:g} s; Ctrl-C ends", flush=True)
+    print(
+        f"\nserving on {stack.url} (key {stack.key}); a new message every {NEW_MAIL_EVERY_S:g} s; Ctrl-C ends",
+        flush=True,
+    )
     number = 0
     with (
         httpx.Client(base_url=stack.gmail_url, timeout=30.0) as admin,

@@ -1,8 +1,8 @@
 """The local stack: every part a process of its own on 127.0.0.1, started in order, stopped by pid whatever happens.
 
-    redis      Valkey behind the Upstash REST bridge    infra.emulators.upstash_rest
-    gmail      Gmail, Google's token endpoint           infra.emulators.gmail
-    functions  every function, under functions-framework --asgi
+redis      Valkey behind the Upstash REST bridge    infra.emulators.upstash_rest
+gmail      Gmail, Google's token endpoint           infra.emulators.gmail
+functions  every function, under functions-framework --asgi
 """
 
 import base64
@@ -81,7 +81,13 @@ class Stack:
             *("--clock-rate", str(shape.clock_rate)),
         )
         self._run(
-            *(str(Path(sys.executable).with_name("functions-framework")), "--source", str(ROOT / "functions" / "app.py"), "--target", "app"),
+            *(
+                str(Path(sys.executable).with_name("functions-framework")),
+                "--source",
+                str(ROOT / "functions" / "app.py"),
+                "--target",
+                "app",
+            ),
             *("--asgi", "--host", "127.0.0.1", "--port", _port(self.url)),
             extra=self.settings(),
         )
@@ -114,7 +120,11 @@ class Stack:
         environment |= {"PYTHONPATH": str(ROOT), **(extra or {})}
         self._processes.append(
             subprocess.Popen(  # noqa: S603 - our own modules
-                [sys.executable, *arguments], env=environment, cwd=ROOT, stdout=subprocess.DEVNULL, start_new_session=True
+                [sys.executable, *arguments],
+                env=environment,
+                cwd=ROOT,
+                stdout=subprocess.DEVNULL,
+                start_new_session=True,
             )
         )
 

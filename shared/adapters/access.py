@@ -16,7 +16,7 @@ from shared.adapters import redis_keys as keys
 from shared.adapters import redis_scripts as scripts
 from shared.adapters.redis_client import RedisClient
 from shared.adapters.sealing import Sealer
-from shared.core.errors import LeaseLost, ProviderDown, RetryLater
+from shared.core.errors import LeaseLost, ProviderDown, RetryLater, TidemarkError
 from shared.sync.ports import Clock
 
 VALID_FOR_MIN_S = 60.0
@@ -97,9 +97,11 @@ class Access:
         account, refreshing = keys.of(self._account_id, "account"), keys.of(self._account_id, "refreshing")
         try:
             found = await self._refresh(refresh_token)
-        except ProviderDown as error:
+        except TidemarkError as error:
             await self._redis.run(scripts.FREE_REFRESH, [refreshing], [owner])
-            raise RetryLater("the token endpoint does not answer", error.after_s) from error
+            if isinstance(error, ProviderDown):
+                raise RetryLater("the token endpoint does not answer", error.after_s) from error
+            raise
         self._sealed = self._seal("access", found.access_token)
         self._token, self._until_s = found.access_token, found.expires_at_s
         rotated = self._seal("refresh", found.refresh_token) if found.refresh_token else ""

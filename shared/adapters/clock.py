@@ -13,7 +13,7 @@ class SystemClock:
 
     def random(self) -> float:
         """Uniform in [0, 1): for jitter, not for secrets."""
-        return random.random()  # noqa: S311 - jitter
+        return random.random()
 
     def token(self) -> str:
         """128 random bits in hex: names of invocations, boundaries, ids; good enough for secrets."""

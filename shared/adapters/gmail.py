@@ -66,8 +66,8 @@ class Gmail:
         self.cache_tag = f"{settings.gmail_format[0]}{settings.body_bytes_max}"
 
     async def refresh(self, refresh_token: str) -> Refreshed:
-        found = await google_auth.refresh(self._settings, refresh_token)
-        return Refreshed(found.token, found.expires_at_s)
+        found = await google_auth.refresh(self._settings, refresh_token, self._http)
+        return Refreshed(found.token, found.expires_at_s, found.refresh_token)
 
     async def revoke(self, refresh_token: str) -> None:
         await google_auth.revoke(self._settings, refresh_token, self._http)

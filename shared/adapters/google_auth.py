@@ -139,11 +139,12 @@ def _refreshed(token_url: str, client: tuple[str, str], refresh_token: str, bloc
     from google.oauth2.credentials import Credentials
 
     transport = _Transport(token_url, blocking)
-    credentials = Credentials(  # type: ignore[no-untyped-call]
+    untyped: Any = Credentials
+    credentials = untyped(
         token=None, refresh_token=refresh_token, token_uri=token_url, client_id=client[0], client_secret=client[1]
     )
     try:
-        credentials.refresh(transport)  # type: ignore[no-untyped-call]
+        credentials.refresh(transport)
     except (GoogleAuthError, ValueError, TypeError, AttributeError, OverflowError) as error:
         raise ProviderDown(f"Google's answer cannot be read ({type(error).__name__})") from error
     if not isinstance(credentials.token, str) or not credentials.token:

@@ -24,7 +24,7 @@ import concurrent.futures
 import ssl
 import time
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from copy import copy
 from functools import lru_cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -44,6 +44,7 @@ QUERY_SAFE = "$,/:()"  # as the providers' own documents write it: $select, fiel
 FAILURES = (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, httpx.CookieConflict, OSError, zlib.error)
 OnIo = Callable[[str], None]
 
+_lives: dict[asyncio.AbstractEventLoop, AsyncGenerator[httpx.AsyncClient, None]] = {}
 _clients: dict[asyncio.AbstractEventLoop, httpx.AsyncClient] = {}
 
 
@@ -53,20 +54,29 @@ def ssl_context() -> ssl.SSLContext:
     return ssl.create_default_context(cafile=certifi.where())
 
 
-def _client() -> httpx.AsyncClient:
-    """The running loop's. Those of closed loops are dropped: their connections died with the loop."""
+async def _life(loop: asyncio.AbstractEventLoop) -> AsyncGenerator[httpx.AsyncClient, None]:
+    """A client until its loop ends: loops close the generators begun on them, so connections end without any hook."""
+    client = httpx.AsyncClient(
+        verify=ssl_context(),
+        trust_env=False,
+        follow_redirects=False,
+        headers=HEADERS,
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+        limits=httpx.Limits(max_connections=CONNECTIONS_MAX, keepalive_expiry=KEEPALIVE_S),
+    )
+    try:
+        yield client
+    finally:
+        del _clients[loop], _lives[loop]
+        await client.aclose()
+
+
+async def _client() -> httpx.AsyncClient:
+    """The running loop's, made at its first request."""
     loop = asyncio.get_running_loop()
     if loop not in _clients:
-        for closed in [each for each in _clients if each.is_closed()]:
-            del _clients[closed]
-        _clients[loop] = httpx.AsyncClient(
-            verify=ssl_context(),
-            trust_env=False,
-            follow_redirects=False,
-            headers=HEADERS,
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-            limits=httpx.Limits(max_connections=CONNECTIONS_MAX, keepalive_expiry=KEEPALIVE_S),
-        )
+        _lives[loop] = _life(loop)
+        _clients[loop] = await anext(_lives[loop])  # runs to its yield without giving way to another task
     return _clients[loop]
 
 
@@ -93,7 +103,7 @@ class HttpClient:
         body_bytes_max: int,
     ) -> Response:
         """The answer, whatever its status. `base_url` decides where the request may go; `headers` win over its own."""
-        client = _client()
+        client = await _client()
         built = _built(client, base_url, request, headers or {}, timeout_s)
         label = f"{request.method} {built.url.host}{built.url.path}"
         self._io(f"before {label}")
@@ -115,9 +125,9 @@ class HttpClient:
 
 async def aclose() -> None:
     """Closes the running loop's connections; the next request opens new ones."""
-    client = _clients.pop(asyncio.get_running_loop(), None)
-    if client is not None:
-        await client.aclose()
+    life = _lives.get(asyncio.get_running_loop())
+    if life is not None:
+        await life.aclose()
 
 
 async def _exchange(client: httpx.AsyncClient, request: httpx.Request, body_bytes_max: int) -> Response:

@@ -25,6 +25,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlencode, urlsplit
 
+import orjson
+
 from shared.adapters.http_client import Blocking, HttpClient
 from shared.adapters.oauth import BLOCKED_MAX_S, BODY_BYTES_MAX, TIMEOUT_S, AppMisconfigured, json_object
 from shared.config import Settings
@@ -47,7 +49,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Acquired:
-    """`cache_blob` is msal's cache after the call, to be sealed and stored where `changed`; `account_key` is uid.utid."""
+    """`cache_blob` is msal's cache after it, to be sealed and stored where `changed`; `account_key` is uid.utid."""
 
     token: str = field(repr=False)
     expires_at_s: float
@@ -241,10 +243,14 @@ def _cache(blob: str | None) -> "msal.SerializableTokenCache":
     import msal
 
     cache = msal.SerializableTokenCache()
-    try:
+    if blob:
+        try:
+            readable = isinstance(orjson.loads(blob), dict)
+        except orjson.JSONDecodeError:
+            readable = False
+        if not readable:
+            raise ContractBroken("the stored token cache cannot be read")
         cache.deserialize(blob)
-    except (ValueError, TypeError, AttributeError) as error:
-        raise ContractBroken("the stored token cache cannot be read") from error
     return cache
 
 

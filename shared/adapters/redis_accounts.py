@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from shared.adapters import redis_account_scripts as scripts
 from shared.adapters import redis_keys as keys
-from shared.adapters import redis_scripts as scripts
 from shared.adapters.redis_client import RedisClient
 from shared.core import change
 from shared.core.errors import BadRequest, StoreDown
@@ -22,7 +22,7 @@ CONNECT_TRIES = 3
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """A page of the log: stored entries by stream id, oldest first; `position` is the last one's seq, `end` the log's."""
+    """Stored entries by stream id, oldest first; `position` is the last one's seq, `end` the log's."""
 
     epoch: str
     provider: str
@@ -53,7 +53,7 @@ class RedisAccounts:
         return _strings(await self._redis.once(["ZRANGE", keys.due(provider), 0, -1]))
 
     async def find(self, provider: str, lookups: Sequence[str]) -> tuple[str, str]:
-        """The account of an address, and the HMAC that found it (keys rotate): ("", newest HMAC) where there is none."""
+        """The account of an address, and the HMAC that found it (keys rotate); "" and the newest HMAC for none."""
         names = [f"{provider}|{lookup}" for lookup in lookups]
         found = await self._redis.once(["HMGET", keys.ADDRESSES, *names])
         for name, account_id in zip(names, found, strict=True):
@@ -70,7 +70,7 @@ class RedisAccounts:
         new: Mapping[str, str],
         known: Mapping[str, str],
     ) -> str:
-        """"new", "known", "moved" (another connection was faster: find again), "taken" or "deleting"."""
+        """ "new", "known", "moved" (another connection was faster: find again), "taken" or "deleting"."""
         now_ms = int(self._clock.now_s() * 1000)
         fresh = {**new, "address": address}
         answer = await self._redis.run(
@@ -98,7 +98,7 @@ class RedisAccounts:
         return str(answer)
 
     async def breaker(self, provider: str) -> str:
-        """"closed", "open" or "half_open"."""
+        """ "closed", "open" or "half_open"."""
         failures, opened, _ = keys.breaker(provider)
         if await self._redis.once(["EXISTS", opened]):
             return "open"

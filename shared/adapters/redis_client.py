@@ -31,9 +31,7 @@ KEY_LOCKING = "#!lua flags=allow-key-locking\n"
 class RedisClient:
     """One per process. `requests` counts HTTP requests, also those that failed."""
 
-    def __init__(
-        self, url: str, token: str, clock: Clock, on_io: Callable[[str], None] | None = None
-    ) -> None:
+    def __init__(self, url: str, token: str, clock: Clock, on_io: Callable[[str], None] | None = None) -> None:
         self._redis = Redis(url, token, rest_encoding=None, rest_retries=0, allow_telemetry=False)
         self._redis._http._client = httpx.AsyncClient(
             timeout=TIMEOUT_S, verify=ssl_context(), trust_env=False, limits=httpx.Limits(keepalive_expiry=KEEPALIVE_S)
@@ -64,12 +62,12 @@ class RedisClient:
     async def once(self, command: list[Any]) -> Any:
         """One command, one request, no second try."""
         self.requests += 1
-        self._step("redis request")
+        self._step("before redis")
         try:
             answer = await self._redis.execute(command)
         except (httpx.HTTPError, UpstashError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise StoreDown(f"Redis did not answer as Redis does ({type(error).__name__})") from error
-        self._step("redis answer")
+        self._step("after redis")
         return answer
 
     def _step(self, name: str) -> None:

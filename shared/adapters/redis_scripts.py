@@ -1,14 +1,11 @@
-"""Every state transition as a Lua script: atomic, idempotent under a lost reply, correct with several instances.
+"""Every state transition of a sync as a Lua script: atomic, and idempotent under a lost reply.
 
     script     guards                         a repeat
     BEGIN      state, hold, lease, breaker    by the same owner begins again with a higher fence
     APPEND     fence, version                 of the last step id returns what that step returned
     RENEW      fence                          renews again
     FAILED     -                              counts one failure more (harmless: it opens the breaker sooner)
-    CONNECT    address                        finds the account that the first one made
-    FORGET     state deleting                 changes nothing, the account is gone
     LOSE       grant number                   changes nothing, the grant is lost already
-    HINT       account exists                 one hint more (harmless: one look more)
 
 All keys are in KEYS, all times in ARGV but the TTLs, which the store counts. `redis_store.py` adds Upstash's
 key-locking flag where it talks to Upstash; plain Redis refuses it.
@@ -68,7 +65,8 @@ return 'ok'
 APPEND = """
 local h = cjson.decode(ARGV[1])
 local account = KEYS[1]
-local was = redis.call('HMGET', account, 'fence', 'version', 'step', 'step_released', 'hints', 'seq', 'log_bytes', 'state')
+local was = redis.call('HMGET', account,
+  'fence', 'version', 'step', 'step_released', 'hints', 'seq', 'log_bytes', 'state')
 if not was[1] then return {'gone'} end
 if was[3] == h.step then return {'ok', tonumber(was[2]), tonumber(was[5]), tonumber(was[4])} end
 if was[1] ~= h.fence or tonumber(was[2]) ~= h.version or was[8] ~= 'active' then return {'late'} end
@@ -257,96 +255,5 @@ redis.call('HSET', KEYS[1], 'state', 'reauth_required', 'reason', ARGV[2], 'seq'
 redis.call('HDEL', KEYS[1], 'access')
 redis.call('ZREM', KEYS[3], ARGV[5])
 if redis.call('GET', KEYS[4]) == ARGV[6] then redis.call('DEL', KEYS[4]) end
-return 'ok'
-"""
-
-# KEYS account log due accounts addresses hold
-# ARGV now_ms, account, entry when new, entry when revived, address field, its expected account ('' = none), count of
-# field pairs for a new account, those pairs, then field pairs for a known one
-CONNECT = """
-local account = KEYS[1]
-if (redis.call('HGET', KEYS[5], ARGV[5]) or '') ~= ARGV[6] then return 'moved' end
-local fresh = tonumber(ARGV[7])
-local known = redis.call('HMGET', account, 'state', 'seq', 'log_bytes', 'address')
-if known[1] == 'deleting' then return 'deleting' end
-if known[1] and known[4] ~= ARGV[5] and ARGV[6] ~= ARGV[2] then return 'taken' end
-if not known[1] then
-  for i = 8, 7 + 2 * fresh, 2 do redis.call('HSET', account, ARGV[i], ARGV[i + 1]) end
-  redis.call('DEL', KEYS[2])
-  redis.call('XADD', KEYS[2], '1-' .. ARGV[1], 'e', ARGV[3])
-  redis.call('HSET', account, 'seq', 1, 'log_bytes', #ARGV[3] + 32)
-  redis.call('SADD', KEYS[4], ARGV[2])
-else
-  for i = 8 + 2 * fresh, #ARGV, 2 do redis.call('HSET', account, ARGV[i], ARGV[i + 1]) end
-  redis.call('HINCRBY', account, 'grant', 1)
-  redis.call('HINCRBY', account, 'hints', 1)
-  redis.call('DEL', KEYS[6])
-  if known[1] ~= 'active' then
-    local seq = tonumber(known[2]) + 1
-    redis.call('XADD', KEYS[2], string.format('%.0f-%s', seq, ARGV[1]), 'e', ARGV[4])
-    redis.call('HSET', account, 'state', 'active', 'reason', '', 'seq', string.format('%.0f', seq),
-      'log_bytes', tonumber(known[3]) + #ARGV[4] + 32)
-  end
-end
-redis.call('ZADD', KEYS[3], ARGV[1], ARGV[2])
-redis.call('HSET', KEYS[5], ARGV[5], ARGV[2])
-return known[1] and 'known' or 'new'
-"""
-
-# KEYS account due lease; ARGV account: from here on every late write is refused
-MARK_DELETED = """
-if redis.call('EXISTS', KEYS[1]) == 0 then return 'unknown' end
-redis.call('HSET', KEYS[1], 'state', 'deleting')
-redis.call('HINCRBY', KEYS[1], 'fence', 1)
-redis.call('DEL', KEYS[3])
-redis.call('ZADD', KEYS[2], 0, ARGV[1])
-return 'ok'
-"""
-
-# KEYS account due accounts addresses, then the account's other keys; ARGV account, address field
-FORGET = """
-if redis.call('HGET', KEYS[1], 'state') ~= 'deleting' then return 'late' end
-for i = 5, #KEYS do redis.call('DEL', KEYS[i]) end
-if redis.call('HGET', KEYS[4], ARGV[2]) == ARGV[1] then redis.call('HDEL', KEYS[4], ARGV[2]) end
-redis.call('ZREM', KEYS[2], ARGV[1])
-redis.call('SREM', KEYS[3], ARGV[1])
-redis.call('DEL', KEYS[1])
-return 'ok'
-"""
-
-# KEYS account due; ARGV now_ms, account, field pairs
-HINT = """
-if redis.call('HGET', KEYS[1], 'state') ~= 'active' then return 0 end
-for i = 3, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
-redis.call('ZADD', KEYS[2], ARGV[1], ARGV[2])
-return redis.call('HINCRBY', KEYS[1], 'hints', 1)
-"""
-
-# KEYS account readers log; ARGV reader, now_ms, epoch of the cursor ('' = none), position, limit, from ('start', 'earliest', 'after')
-CHANGES = """
-local was = redis.call('HMGET', KEYS[1], 'epoch', 'seq', 'provider', 'user_id', 'lost')
-if not was[1] then return {'unknown'} end
-local seq, position = tonumber(was[2]), tonumber(ARGV[4])
-if redis.call('EXISTS', KEYS[3]) == 0 then return {'expired'} end
-local first = redis.call('XRANGE', KEYS[3], '-', '+', 'COUNT', 1)
-local oldest = seq + 1
-if first[1] then oldest = tonumber(string.match(first[1][1], '^(%d+)-')) end
-if ARGV[6] == 'earliest' then position = oldest - 1 end
-if ARGV[6] == 'after' and ARGV[3] ~= was[1] then return {'expired'} end
-if position > seq or position < oldest - 1 then return {'expired'} end
-redis.call('HSET', KEYS[2], ARGV[1], string.format('%.0f,%s', position, ARGV[2]))
-local rows = redis.call('XRANGE', KEYS[3], string.format('(%.0f-18446744073709551615', position), '+', 'COUNT', tonumber(ARGV[5]))
-local out = {}
-for i, row in ipairs(rows) do out[i] = {row[1], row[2][2]} end
-return {'ok', was[1], seq, was[3], was[4], position, out}
-"""
-
-# KEYS account due; ARGV plain or content, now_ms, account; a resync asked for: taken up by the next invocation
-ASK_RESYNC = """
-local was = redis.call('HMGET', KEYS[1], 'state', 'asked')
-if not was[1] then return 'unknown' end
-if string.sub(was[2] or '', 1, 7) ~= 'content' then redis.call('HSET', KEYS[1], 'asked', ARGV[1] .. ':' .. ARGV[2]) end
-redis.call('HINCRBY', KEYS[1], 'hints', 1)
-redis.call('ZADD', KEYS[2], ARGV[2], ARGV[3])
 return 'ok'
 """

@@ -45,7 +45,7 @@ class Governor:
 
     @classmethod
     def per_minute(cls, units: float) -> "Governor":
-        """Burst is a third of a minute: live runs were refused after about half of one (facts: 2,900 of 6,000 units)."""
+        """Burst is a third of a minute: live runs were refused after about half of one."""
         return cls(units_per_s=units / 60, burst=units / 3)
 
     def wait_s(self, full_at_s: float, now_s: float, units: float) -> float:

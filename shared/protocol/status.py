@@ -41,7 +41,7 @@ class Status:
     retry_after_s: float | None = None
 
     def raise_unless_ok(self) -> None:
-        """The outer answer's kind as the error its caller acts on; `EXPIRED` and `NOT_FOUND` are caught where they mean more."""
+        """The kind as the error that its caller acts on."""
         text = f"the provider answered {self.http} {self.reason}".rstrip()
         match self.kind:
             case Kind.OK:

@@ -82,14 +82,14 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Task: send these requests, side by side, and give the answers to `receive`, one after the other, in their order."""
+    """Task: send these requests side by side, and give the answers to `receive` one after the other."""
 
     requests: tuple[Request, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """Task: the next ids of a stored listing, from `page` and `offset`; `unknown`: only those the index does not have."""
+    """Task: the next ids of a stored listing; `unknown`: only those that the index does not have."""
 
     table: str
     page: int

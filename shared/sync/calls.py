@@ -34,7 +34,7 @@ class Limits:
 
 
 class Calls:
-    """Counts what CONTRACT §3 reports: `api_calls` (HTTP requests), `units` (refused parts too), `waited_s` for quota."""
+    """Counts what is reported: `api_calls` (HTTP requests), `units` (refused parts too), `waited_s` for quota."""
 
     def __init__(
         self,
@@ -118,7 +118,7 @@ class Calls:
         if self.governor and units:
             now_s = self._clock.now_s()
             wait_s = self.governor.wait_s(self._full_at_s, now_s, units)
-            if now_s + wait_s > self.limits.deadline_s:
+            if wait_s > 0 and now_s + wait_s > self.limits.deadline_s:
                 raise BudgetSpent("the quota of this invocation's time is spent", wait_s)
             if wait_s > 0:
                 await self._sleep(wait_s)

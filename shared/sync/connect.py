@@ -1,14 +1,14 @@
 """Connecting a mailbox with a refresh token: the provider's profile is the truth, and the cursor is pinned by it.
 
-    refresh the token ──> profile: address, history id ──> find the address ──> one script: new, or known again
+refresh the token ──> profile: address, history id ──> find the address ──> one script: new, or known again
 
-    address given, another one read   409 `address_mismatch`
-    known address                     its token is replaced, it goes on from its cursor under its old id
-    new address, `account_id` given   a lost Redis is rebuilt: the old name, a new epoch, the first sync as a snapshot
+address given, another one read   409 `address_mismatch`
+known address                     its token is replaced, it goes on from its cursor under its old id
+new address, `account_id` given   a lost Redis is rebuilt: the old name, a new epoch, the first sync as a snapshot
 """
 
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 

@@ -115,7 +115,7 @@ class Clock(Protocol):
 
 
 class Stream(Protocol):
-    """A provider's protocol for one mailbox and one invocation; pure but for its tables (labels, folders), which grow."""
+    """A provider's protocol for one mailbox and one invocation; pure but for tables that grow (labels, folders)."""
 
     @property
     def parts_max(self) -> int: ...

@@ -8,7 +8,8 @@
     release         only if no hint came since the last live round began; else live changes are read again
     an error        what was read is appended without moving the cursor; then the lease is given back with the outcome
 
-Every loop has a bound: the budget (MAX_SYNC_DURATION) is looked at before each task, and no wait goes beyond it.
+Every loop has a bound: the budget (MAX_SYNC_DURATION) is looked at before each task, and no wait goes beyond it. One
+step is always made, however small the budget: many small invocations come to an end too.
 """
 
 import asyncio
@@ -50,7 +51,7 @@ class Outcome:
 
 @dataclass(slots=True)
 class Run:
-    """The state of one invocation on one mailbox. `fields` and `taken` go with the next append that moves the cursor."""
+    """One invocation on one mailbox. `fields` and `taken` go with the next append that moves the cursor."""
 
     begun: Begun
     cursor: Any
@@ -106,7 +107,7 @@ class Run:
             if task is None:
                 await self._append(self._next(release=True))
                 continue
-            if self.clock.now_s() + TASK_RESERVE_S > self.calls.limits.deadline_s:
+            if self.number and self.clock.now_s() + TASK_RESERVE_S > self.calls.limits.deadline_s:
                 raise errors.BudgetSpent("the time of this invocation is spent")
             await self._perform(task)
 

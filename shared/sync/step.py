@@ -1,4 +1,4 @@
-"""From facts to effects: what is said, what the index says afterwards, what is cached; read in between what is not known.
+"""From facts to effects: what is said, indexed and cached; what is not known is read in between.
 
     fact + index entry                      effect
     no entry, named                         read -> `created`; gone -> nothing (it was never named)

@@ -1,6 +1,6 @@
 """A cron ping: every account of a provider, the longest untouched first, several at a time, within the budget.
 
-One account's trouble is its own result; only a store that is out of reach ends the sweep, since nothing can be done then.
+One account's trouble is its own result; only a store that is out of reach ends the sweep.
 """
 
 import asyncio

@@ -37,7 +37,12 @@ class Stand:
     def __init__(self, gmail: GmailEmulator, url: str) -> None:
         self.gmail, self.url = gmail, url
         self.token = gmail.identity.mint_access_token(ADDRESS, life_s=1e9)
-        self.http = httpx.Client(base_url=url, headers={"Authorization": f"Bearer {self.token}"}, trust_env=False)
+        self.http = httpx.Client(
+            base_url=url,
+            headers={"Authorization": f"Bearer {self.token}"},
+            trust_env=False,
+            verify=False,  # noqa: S501 - plain http; loading certificates for each test takes longer than the test
+        )
 
     def get(self, path: str, status: int = 200, **params: Any) -> dict[str, Any]:
         return self.call("GET", path, status, params=params)

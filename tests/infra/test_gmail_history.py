@@ -53,7 +53,9 @@ def test_each_change_leaves_its_record_after_the_start_and_not_at_it() -> None:
             ["INBOX"],
         )
         ids = [int(record["id"]) for record in answer["history"]]
-        assert ids == sorted(ids) and start < ids[0] and str(ids[-1]) == answer["historyId"]
+        assert ids == sorted(ids)
+        assert start < ids[0]
+        assert str(ids[-1]) == answer["historyId"]
         assert kinds(history(stand, ids[0])) == kinds(answer)[1:]
         stand.get(f"messages/{message_id}", 404)
 
@@ -175,7 +177,8 @@ def test_history_can_show_late_and_never_says_an_id_it_does_not_show_yet() -> No
         assert history(stand, cursor) == {"historyId": cursor}
         clock.advance(2.1)
         answer = history(stand, cursor)
-        assert len(answer["history"]) == 1 and int(answer["historyId"]) > int(cursor)
+        assert len(answer["history"]) == 1
+        assert int(answer["historyId"]) > int(cursor)
 
 
 @pytest.mark.parametrize(
@@ -204,7 +207,8 @@ def test_saving_and_sending_a_draft_changes_the_message_id_each_time() -> None:
         draft_id, first = stand.gmail.save_draft(ADDRESS, b"Subject: one\r\n\r\n")
         same, second = stand.gmail.save_draft(ADDRESS, b"Subject: two\r\n\r\n", draft_id)
         sent = stand.gmail.send_draft(ADDRESS, draft_id)
-        assert same == draft_id and len({first, second, sent}) == 3
+        assert same == draft_id
+        assert len({first, second, sent}) == 3
         answer = history(stand, start)
         assert [names[0] for names in kinds(answer)] == ["messagesAdded"] + ["messagesDeleted", "messagesAdded"] * 2
         assert answer["history"][-1]["messagesAdded"][0]["message"]["labelIds"] == ["SENT"]

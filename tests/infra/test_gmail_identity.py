@@ -2,19 +2,20 @@
 
 import base64
 import hashlib
+import html
 import re
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import google.auth.transport
 import httpx
 import pytest
-from google.oauth2.credentials import Credentials
+from google.oauth2 import credentials as typed_in_part
 
 from infra.emulators.gmail.settings import SCOPE_METADATA, SCOPE_READONLY
 from tests.infra.gmail_client import ADDRESS, ME, Stand, StillClock, standing
 
+google_credentials: Any = typed_in_part
 CALLBACK = "http://127.0.0.1:9/accounts/callback/google"
 VERIFIER = "v" * 64
 CHALLENGE = base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest()).rstrip(b"=").decode()
@@ -44,9 +45,9 @@ def consent(stand: Stand, untick: str = "", decision: str = "approve", **changes
     """Reads the page and sends its form as a browser would; the parameters the callback gets."""
     page = stand.http.get("/o/oauth2/v2/auth", params=asked(stand, **changes))
     assert page.status_code == 200, page.text
-    unescape = lambda text: text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", '"').replace("&amp;", "&")  # noqa: E731
     fields: dict[str, Any] = {
-        name: unescape(value) for name, value in re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', page.text)
+        name: html.unescape(value)
+        for name, value in re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', page.text)
     }
     ticks = re.findall(r'type="checkbox" name="scope" value="([^"]*)"', page.text)
     form = fields | {"scope": [tick for tick in ticks if tick != untick], "email": ADDRESS, "decision": decision}
@@ -61,8 +62,8 @@ def token(stand: Stand, **form: str) -> httpx.Response:
     return stand.http.post("/token", data=client | form)
 
 
-def redeem(stand: Stand, code: str, **changes: str) -> httpx.Response:
-    form = {"grant_type": "authorization_code", "code": code, "redirect_uri": CALLBACK, "code_verifier": VERIFIER}
+def redeem(stand: Stand, given: str, **changes: str) -> httpx.Response:
+    form = {"grant_type": "authorization_code", "code": given, "redirect_uri": CALLBACK, "code_verifier": VERIFIER}
     return token(stand, **(form | changes))
 
 
@@ -178,7 +179,8 @@ def test_token_requests_fail_on_order_and_are_counted(stand: Stand) -> None:
     refresh = stand.gmail.refresh_token(ADDRESS)
     stand.gmail.identity.fail_next(1)
     answer = token(stand, grant_type="refresh_token", refresh_token=refresh)
-    assert answer.status_code == 503 and "html" in answer.headers["content-type"]
+    assert answer.status_code == 503
+    assert "html" in answer.headers["content-type"]
     stand.gmail.identity.fail_next(1, "invalid_grant", error_description="Bad Request", error_subtype="invalid_rapt")
     answer = token(stand, grant_type="refresh_token", refresh_token=refresh)
     assert answer.json()["error_subtype"] == "invalid_rapt"
@@ -195,7 +197,7 @@ def test_google_auth_refreshes_against_it(stand: Stand) -> None:
         return Answer(stand.http.request(method, url, content=body, headers=headers))
 
     settings = stand.gmail.settings
-    credentials = Credentials(
+    credentials: Any = google_credentials.Credentials(
         None,
         refresh_token=stand.gmail.refresh_token(ADDRESS, [SCOPE_READONLY]),
         token_uri=f"{stand.url}/token",
@@ -203,6 +205,5 @@ def test_google_auth_refreshes_against_it(stand: Stand) -> None:
         client_secret=settings.client_secret,
         scopes=[SCOPE_READONLY],
     )
-    credentials.refresh(send)  # type: ignore[no-untyped-call]
+    credentials.refresh(send)
     assert stand.http.get(f"{ME}/profile", headers={"Authorization": f"Bearer {credentials.token}"}).status_code == 200
-    assert google.auth.transport.DEFAULT_RETRYABLE_STATUS_CODES

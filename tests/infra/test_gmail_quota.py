@@ -133,6 +133,9 @@ def test_each_error_on_order_has_googles_shape(kind: str, status: int, reason: s
         assert error["errors"][0]["reason"] == reason
         assert error["code"] == status
         stand.get("profile")
+        paid = {"failed_precondition", "too_many", "backend_error", "not_found"}
+        counted = stand.gmail.counters(ADDRESS)
+        assert (counted["units"], counted["units_asked"]) == (2 if kind in paid else 1, 2)
 
 
 def test_retry_after_stands_on_a_single_answer_only() -> None:

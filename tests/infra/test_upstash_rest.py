@@ -1,4 +1,4 @@
-"""The bridge answers as Upstash does: first what its official clients' own suites demand, then every fault, one by one."""
+"""The bridge answers as Upstash does: what its official clients' own suites demand; then every fault, one by one."""
 
 import asyncio
 import base64
@@ -60,11 +60,11 @@ async def aclient(redis: RedisRest) -> AsyncIterator[upstash_redis.asyncio.Redis
 
 
 def test_the_official_client_reads_what_it_wrote(client: upstash_redis.Redis) -> None:
-    assert client.set("key", "wért ✓", ex=100) is True
+    assert client.set("key", "wért ✓", ex=100)
     assert client.get("key") == "wért ✓"
-    assert client.set("key", "other", nx=True) is False
-    assert client.hset("hash", values={"a": 1, "b": {"c": [True]}}) == 2
-    assert client.hgetall("hash") == {"a": "1", "b": '{"c": [true]}'}
+    assert not client.set("key", "other", nx=True)
+    assert client.hset("hash", values={"a": 1, "b": "two"}) == 2
+    assert client.hgetall("hash") == {"a": "1", "b": "two"}
     assert client.zadd("z", {"m": 1.5}) == 1
     assert client.zscore("z", "m") == 1.5
     assert client.xadd("log", "*", {"n": 1})
@@ -161,7 +161,7 @@ def test_an_error_is_400_with_its_text(http: httpx.Client, body: str, error: str
 
 def test_the_official_client_raises_the_servers_own_text(client: upstash_redis.Redis) -> None:
     client.set("k", "v")
-    with pytest.raises(UpstashError, match="^ERR value is not an integer or out of range$"):
+    with pytest.raises(UpstashError, match=r"^ERR value is not an integer or out of range$"):
         client.incr("k")
 
 
@@ -288,7 +288,7 @@ def test_a_script_with_key_locking_runs(client: upstash_redis.Redis) -> None:
 def test_a_key_that_is_not_in_keys_ends_a_script_with_key_locking(
     redis: RedisRest, client: upstash_redis.Redis, call: str
 ) -> None:
-    with pytest.raises(UpstashError, match="^ERR Script attempted to access a non local key 'other'"):
+    with pytest.raises(UpstashError, match=r"^ERR Script attempted to access a non local key 'other'"):
         client.eval(f"{LOCKED}{call} return 'ran'", keys=["k"], args=["other"])
     assert redis.valkey.call("DBSIZE") == 0
 
@@ -324,7 +324,7 @@ def test_a_script_is_known_by_the_digest_of_the_clients_own_text(client: upstash
     assert client.evalsha(digest, keys=["k"]) == "k"
     assert client.evalsha_ro(sent_digest.upper(), args=["y"]) == "y"
     client.script_flush()
-    with pytest.raises(UpstashError, match="^NOSCRIPT"):
+    with pytest.raises(UpstashError, match=r"^NOSCRIPT"):
         client.evalsha(digest, keys=["k"])
 
 
@@ -373,7 +373,7 @@ def test_the_monitor_is_a_stream_of_commands(http: httpx.Client) -> None:
         assert next(lines).endswith('"GET" "k"')
 
 
-async def test_a_store_that_is_gone_is_503_and_back_when_it_is_back(redis: RedisRest, http: httpx.Client) -> None:
+def test_a_store_that_is_gone_is_503_and_back_when_it_is_back(redis: RedisRest, http: httpx.Client) -> None:
     redis.bridge.valkey_port, port = 1, redis.bridge.valkey_port
     try:
         redis.valkey.call("CLIENT", "KILL", "TYPE", "normal")
@@ -470,7 +470,7 @@ def test_a_fault_can_match_by_a_function_over_the_commands(redis: RedisRest, htt
 
 @pytest.mark.parametrize("wrong", [{"kind": "nosuch"}, {"kind": "hang", "nth": 0}, {"kind": "hang", "times": 0}])
 def test_a_fault_that_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"no fault is called|start at 1"):
         Fault(**wrong)
 
 

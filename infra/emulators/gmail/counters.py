@@ -10,7 +10,8 @@ class Tally:
     http_requests: int = 0  # to the Gmail paths; a batch is one
     batches: int = 0
     inner_requests: int = 0  # parts of batches
-    units: int = 0  # charged, what the gate then refused among them
+    units: int = 0  # charged, what the gate or a fault then refused among them
+    units_asked: int = 0  # price of every call with a good token, whatever became of it
     refused_quota: int = 0
     refused_concurrency: int = 0
     token_requests: int = 0
@@ -24,6 +25,7 @@ class Tally:
             "batches": self.batches,
             "inner_requests": self.inner_requests,
             "units": self.units,
+            "units_asked": self.units_asked,
             "refused_quota": self.refused_quota,
             "refused_concurrency": self.refused_concurrency,
             "refused_parts": self.refused_quota + self.refused_concurrency,

@@ -1,6 +1,6 @@
 """Runs API calls, alone or as parts of a batch, in two steps: all are admitted at once, then each is run.
 
-    admit   path -> token -> mailbox -> scope -> parameters -> fault -> lock-out -> units -> slot
+    admit   path -> token -> mailbox -> scope -> parameters -> fault, lock-out -> units -> fault -> slot
     run     handler -> fields -> JSON, and the slot is given back
 
 Between the two lies the latency, so the parts of a batch and of all other clients really are in flight together.
@@ -91,7 +91,6 @@ class Engine:
         admitted = Admitted(request)
         try:
             self._resolve(admitted)
-            self._check_fault(admitted)
             self._charge(admitted)
         except errors.ApiError as refused:
             admitted.refused = refused
@@ -143,12 +142,13 @@ class Engine:
         return access
 
     def _check_fault(self, admitted: Admitted) -> None:
-        assert admitted.route is not None and admitted.address is not None
+        assert admitted.route is not None
+        assert admitted.address is not None
         request = admitted.request
         target = Target(admitted.address, admitted.route.name, request.target, request.in_batch)
-        fault = admitted.fault = self.faults.hit(PART_KINDS, target)
-        if fault is not None:
-            self._strike(admitted, fault)
+        admitted.fault = self.faults.hit(PART_KINDS, target)
+        if admitted.fault is not None and admitted.fault.kind in UNPAID:
+            self._strike(admitted, admitted.fault)
         until_s = self.locked_until_s.get(admitted.address, 0.0)
         if self.clock.now_s() < until_s:
             raise errors.locked_out(until_s)
@@ -172,18 +172,26 @@ class Engine:
             raise ERRORS[fault.kind]()
 
     def _charge(self, admitted: Admitted) -> None:
-        assert admitted.route is not None and admitted.address is not None and admitted.access is not None
+        assert admitted.route is not None
+        assert admitted.address is not None
+        assert admitted.access is not None
         units = self.quota.price(admitted.route.name)
         tallies = self.counters.tallies(admitted.address)
+        for tally in tallies:
+            tally.units_asked += units
+        self._check_fault(admitted)
         if not self.quota.charge(admitted.access.client_id, admitted.address, units):
             for tally in tallies:
                 tally.refused_quota += 1
             raise errors.quota_exceeded(self.settings.quota, self.settings.project_number)
         admitted.units = units
+        for tally in tallies:
+            tally.units += units
+        if admitted.fault is not None and admitted.fault.kind not in UNPAID:
+            self._strike(admitted, admitted.fault)
         gate = self.gates.setdefault(admitted.address, Gate(self.settings, self.clock))
         entered = gate.enter()
         for tally in tallies:
-            tally.units += units
             tally.refused_concurrency += not entered
             tally.parts_in_flight_max = max(tally.parts_in_flight_max, gate.in_flight)
         if not entered:
@@ -193,7 +201,9 @@ class Engine:
     def _run(self, admitted: Admitted) -> ApiAnswer:
         if admitted.refused is not None:
             raise admitted.refused
-        assert admitted.route is not None and admitted.address is not None and admitted.access is not None
+        assert admitted.route is not None
+        assert admitted.address is not None
+        assert admitted.access is not None
         params = admitted.params
         call = Call(
             mailbox=self.mailboxes[admitted.address],
@@ -235,6 +245,13 @@ class Engine:
             self.counters.log.append(entry)
 
 
+# Refused before anything is charged; what the others refuse has been paid for.
+UNPAID = frozenset(
+    {
+        *("quota_exceeded", "exhausted", "user_rate_limit", "locked_out", "daily_limit", "domain_policy"),
+        *("unauthenticated", "insufficient_scope"),
+    }
+)
 ERRORS = {
     "too_many": errors.too_many_concurrent,
     "exhausted": errors.exhausted,

@@ -34,7 +34,8 @@ GLOBAL_PARAMS = frozenset(
 _LIST = "maxResults pageToken q labelIds includeSpamTrash"
 _GET = "format metadataHeaders"
 _HISTORY = "startHistoryId maxResults pageToken labelId historyTypes"
-_INSERT = "internalDateSource deleted neverMarkSpam processForCalendar"
+_INSERT = "internalDateSource deleted"
+_IMPORT = f"{_INSERT} neverMarkSpam processForCalendar"
 
 
 def _route(
@@ -64,7 +65,7 @@ ROUTES = [
     _route("messages.batchModify", "POST", "messages/batchModify", messages.batch_modify, may.MODIFY, fields.EMPTY),
     _route("messages.batchDelete", "POST", "messages/batchDelete", messages.batch_delete, may.FULL, fields.EMPTY),
     _route("messages.insert", "POST", "messages", messages.insert_message, may.INSERT, fields.MESSAGE, _INSERT),
-    _route("messages.import", "POST", "messages/import", messages.insert_message, may.INSERT, fields.MESSAGE, _INSERT),
+    _route("messages.import", "POST", "messages/import", messages.insert_message, may.INSERT, fields.MESSAGE, _IMPORT),
     _route("messages.send", "POST", "messages/send", messages.send_message, may.SEND, fields.MESSAGE),
     _route("threads.list", "GET", "threads", messages.list_threads, may.READ, fields.THREAD_PAGE, _LIST),
     _route("threads.get", "GET", "threads/{}", messages.get_thread, may.READ, fields.THREAD, _GET),

@@ -67,6 +67,10 @@ class Context:
             raise bad_request("Unable to read JSON request payload. Please ensure Content-Type header is set.")
         return value
 
+    def arguments(self) -> dict[str, Any]:
+        """An action's arguments by lower-case name: the SDKs write `DestinationId`, the documentation `destinationId`."""
+        return {name.lower(): value for name, value in self.json_object().items()}
+
     def check_page(self, rows: list[dict[str, Any]]) -> None:
         """The gateway gives up on pages that are too big; one item alone always gets through."""
         if len(rows) > 1 and len(orjson.dumps(rows)) > self.knobs.page_bytes_max:

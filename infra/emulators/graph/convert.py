@@ -75,21 +75,24 @@ class Content:
     def __init__(self, raw: bytes) -> None:
         parsed = mime.parse(raw)
         self._mime = parsed
+        self._fields: dict[str, list[str]] = {}
+        for name, value in parsed.headers:
+            self._fields.setdefault(name.lower(), []).append(value)
         self.date_s = parsed.date_s if parsed.date_s and DATE_MIN_S < parsed.date_s < DATE_MAX_S else None
-        self.subject = parsed.header("Subject")
-        self.sender_list = self._people("From")
+        self.subject = self._header("subject")
+        self.sender_list = self._people("from")
         self.from_ = self.sender_list[0] if self.sender_list else None
-        senders = self._people("Sender")
+        senders = self._people("sender")
         self.sender = senders[0] if senders else self.from_
-        self.to, self.cc, self.bcc = self._people("To"), self._people("Cc"), self._people("Bcc")
-        self.reply_to = self._people("Reply-To")
+        self.to, self.cc, self.bcc = self._people("to"), self._people("cc"), self._people("bcc")
+        self.reply_to = self._people("reply-to")
         digest = hashlib.sha256(raw).hexdigest()
-        said = (parsed.header("Message-ID") or "").strip()
+        said = (self._header("message-id") or "").strip()
         self.internet_message_id = said or f"<{digest[:32]}@emulator.prod.outlook.com>"
         self.thread_key = self._thread_key()
         self.importance = self._importance()
-        self.read_receipt = parsed.header("Disposition-Notification-To") is not None
-        self.bulk = parsed.header("List-Unsubscribe") is not None or parsed.header("List-Id") is not None
+        self.read_receipt = self._header("disposition-notification-to") is not None
+        self.bulk = self._header("list-unsubscribe") is not None or self._header("list-id") is not None
         self.attachments = tuple(self._attachments())
         self.has_attachments = any(not attachment.inline for attachment in self.attachments)
         self.meeting = self._meeting()
@@ -120,8 +123,14 @@ class Content:
             return "#microsoft.graph.message"
         return f"#microsoft.graph.eventMessage{'Request' if self.meeting == 'meetingRequest' else ''}"
 
+    def _header(self, name: str) -> str | None:
+        values = self._fields.get(name)
+        return decode_words(values[0]) if values else None
+
     def _people(self, name: str) -> list[Recipient]:
-        fields = [_GROUP.sub("", value) for key, value in self._mime.headers if key.lower() == name.lower()]
+        fields = [_GROUP.sub("", value) for value in self._fields.get(name, ())]
+        if not fields:
+            return []
         try:
             pairs = getaddresses(fields)
         except (ValueError, IndexError, TypeError, AttributeError):
@@ -134,21 +143,19 @@ class Content:
         return people
 
     def _thread_key(self) -> str:
-        for name in ("References", "In-Reply-To"):
-            found = _REFERENCE.search(self._mime.header(name) or "")
+        for name in ("references", "in-reply-to"):
+            found = _REFERENCE.search(self._header(name) or "")
             if found:
                 return found.group()
-        if self._mime.header("Message-ID"):
+        if self._header("message-id"):
             return self.internet_message_id
         return _REPLY_PREFIX.sub("", self.subject or "").strip().lower() or self.internet_message_id
 
     def _importance(self) -> str:
-        said = (self._mime.header("Importance") or "").strip().lower()
+        said = (self._header("importance") or "").strip().lower()
         if said in ("low", "normal", "high"):
             return said
-        return {"1": "high", "2": "high", "4": "low", "5": "low"}.get(
-            (self._mime.header("X-Priority") or "")[:1], "normal"
-        )
+        return {"1": "high", "2": "high", "4": "low", "5": "low"}.get((self._header("x-priority") or "")[:1], "normal")
 
     def _attachments(self) -> list[Attachment]:
         found = []

@@ -61,7 +61,7 @@ class GraphEmulator(Stage):
 
     def close(self) -> None:
         self._notifier.stop()
-        self._world.client.close()
+        self._world.close()
 
     def __enter__(self) -> Self:
         return self

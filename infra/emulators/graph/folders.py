@@ -66,7 +66,7 @@ def rename_folder(context: Context, folder: Folder) -> Response:
 
 def move_folder(context: Context, folder: Folder) -> Response:
     _refuse_well_known(folder)
-    target = context.json_object().get("destinationId")
+    target = context.arguments().get("destinationid")
     if not isinstance(target, str):
         raise bad_request("The request is missing destinationId.", "ErrorInvalidRequest")
     try:

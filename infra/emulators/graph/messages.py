@@ -123,7 +123,7 @@ def checked(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def move_message(context: Context, message: Message) -> Response:
-    target = context.json_object().get("destinationId")
+    target = context.arguments().get("destinationid")
     if not isinstance(target, str):
         raise bad_request("The request is missing destinationId.", "ErrorInvalidRequest")
     context.mailbox.move(message, context.folder(target))
@@ -175,9 +175,9 @@ def _attachment(context: Context, message: Message, index: int, item: Attachment
 
 
 def translate_ids(context: Context) -> Response:
-    asked = context.json_object()
-    ids = asked.get("inputIds")
-    source, target = (str(asked.get(name, "")).lower() for name in ("sourceIdType", "targetIdType"))
+    asked = context.arguments()
+    ids = asked.get("inputids")
+    source, target = (str(asked.get(name, "")).lower() for name in ("sourceidtype", "targetidtype"))
     if not isinstance(ids, list) or not all(isinstance(id_, str) for id_ in ids) or len(ids) > TRANSLATED_MAX:
         raise bad_request(f"inputIds must be at most {TRANSLATED_MAX} strings.", "ErrorInvalidRequest")
     if source not in _ID_FORMATS or target not in _ID_FORMATS:

@@ -9,7 +9,6 @@ The same mail and seed give the same mailbox. Times of arrival are the Date head
 import random
 
 from infra.emulators.graph.emulator import GraphEmulator
-from infra.emulators.mime import parse
 
 USER_FOLDERS = (("Projects", None), ("2026", "Projects"), ("Newsletters", None))
 SHARES = (
@@ -39,7 +38,7 @@ def fill(
     now = emulator.clock.now_s()
     ids = []
     for number, (raw, place) in enumerate(zip(mail, places, strict=True)):
-        date_s = parse(raw).date_s
+        date_s = emulator.date_s(raw)
         fallback_s = now - (len(mail) - number) * 60
         arrived_s = date_s if date_s is not None and EARLIEST_S < date_s <= now else fallback_s
         is_read = place in ("sentitems", "archive", "deleteditems") or rng.random() < 0.8

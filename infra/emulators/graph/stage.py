@@ -175,6 +175,11 @@ class Stage:
             seen = Seen(message, content, mailbox, self.knobs, "text" if body_type == "text" else "html")
             return message_row(seen, tuple(SELECTABLE.values()), immutable=True, always_typed=True)
 
+    def date_s(self, raw: bytes) -> float | None:
+        """The Date header of a message; reading it converts the message once for all."""
+        with self._world.lock:
+            return self._world.contents.of(raw).date_s
+
     def set_mailbox_full(self, address: str, full: bool = True) -> None:
         """Over quota: delta alone fails, with 403 ErrorQuotaExceeded."""
         with self._world.lock:

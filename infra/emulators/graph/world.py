@@ -27,13 +27,26 @@ class World:
     rng: random.Random
     faults: Faults
     throttle: Throttle
-    client: httpx.Client  # towards subscribers
     lock: Any = field(default_factory=threading.RLock)
     record: Record = field(default_factory=Record)
     contents: Contents = field(default_factory=Contents)
     by_user: dict[str, Mailbox] = field(default_factory=dict)  # by address and by user id, in lower case
     chains: dict[str, Chains] = field(default_factory=dict)  # by address
     validations: list[dict[str, Any]] = field(default_factory=list)
+    _client: httpx.Client | None = None
+
+    @property
+    def client(self) -> httpx.Client:
+        """Towards subscribers; made when first needed, since reading the CA bundle takes longer than most tests."""
+        with self.lock:
+            if self._client is None:
+                limits = httpx.Limits(max_connections=32)
+                self._client = httpx.Client(trust_env=False, follow_redirects=False, limits=limits)
+            return self._client
+
+    def close(self) -> None:
+        if self._client is not None:
+            self._client.close()
 
     def mailbox(self, address: str) -> Mailbox:
         found = self.by_user.get(address.lower())
@@ -51,5 +64,4 @@ def new_world(seed: int, clock: Clock, knobs: Knobs, identity: MicrosoftIdentity
         rng=random.Random(f"{seed}-graph"),
         faults=Faults(random.Random(f"{seed}-graph-faults")),
         throttle=Throttle(knobs, clock),
-        client=httpx.Client(trust_env=False, follow_redirects=False, limits=httpx.Limits(max_connections=32)),
     )

@@ -18,6 +18,7 @@ import random
 from datetime import UTC, datetime, timedelta
 from email.header import Header
 from email.utils import format_datetime
+from urllib.parse import quote
 
 from infra.emulators.sample.odd import ODD
 from infra.emulators.sample.words import ALPHABETS, PEOPLE, SENTENCES, TOPICS
@@ -118,8 +119,8 @@ def _attachment(number: int, topic: str, sender: str, rng: random.Random) -> byt
     if kind == "message/rfc822":
         head, data = "Content-Disposition: attachment\r\n", content.decode()
     else:
-        named = f'"{name}"' if name.isascii() else Header(name, "utf-8").encode()
-        head = f"Content-Transfer-Encoding: base64\r\nContent-Disposition: attachment; filename={named}\r\n"
+        named = f'="{name}"' if name.isascii() else f"*=utf-8''{quote(name)}"
+        head = f"Content-Transfer-Encoding: base64\r\nContent-Disposition: attachment; filename{named}\r\n"
         data = base64.encodebytes(content).decode().replace("\n", "\r\n")
     mark = f"mixed-{number}"
     return (

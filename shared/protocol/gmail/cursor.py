@@ -15,7 +15,7 @@
     Walking    reads listed ids that the index does not have                   None
 
 Page tokens are positional: a removal while paging moves another id onto a page already read. So a listing of several
-pages counts only if no removal was seen from before its first page to after its last (`clean`); else it is listed again.
+pages counts only if no removal was seen from before its first page to after its last (`clean`); else it is read again.
 
 There is no offset inside a page: an event is the difference between index and provider, so a page read again after a
 stop costs what it has not said yet, and nothing is said twice.
@@ -134,8 +134,10 @@ Backfill = Starting | Naming | Listing | Judged | Sweeping | Walking
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """`wanted` is what the first sync was asked for. `floor_s`: what is older and unknown is not emitted; None until the
-    first sync has ended, 0 where everything is wanted."""
+    """`wanted` is what the first sync was asked for; what is older than `floor_s` and unknown is not emitted.
+
+    `floor_s` is None until the first sync has ended, and 0 where everything is wanted.
+    """
 
     live: Live
     backfill: Backfill | None = None
@@ -164,7 +166,7 @@ def encode(cursor: Cursor) -> str:
 
 
 def decode(text: str) -> Cursor:
-    """Raises ContractBroken for what `encode` did not write: a cursor that can't be read is lost state, never a guess."""
+    """Raises ContractBroken for what `encode` did not write: it is lost state, never a guess."""
     try:
         live, backfill, wanted, floor_s = orjson.loads(text)
         return Cursor(

@@ -7,9 +7,9 @@
     messagesDeleted     gone, to be confirmed by a read; moving to TRASH is a label, not a deletion
 
 Records of a page are reduced in their order: per message and label the last record wins, and an added message that the
-same page deletes is only gone. `labelIds` inside messagesAdded are no authority (it is not said whether they are of then
-or of now), so added messages are read. A round's history id is taken over only where there is no nextPageToken, and it is the
-one of the round's first page: later pages report a newer one, but need not show the records in between.
+same page deletes is only gone. `labelIds` inside messagesAdded are no authority (nobody says whether they are of then or
+of now), so added messages are read. A round's history id is taken over only where there is no nextPageToken, and it is
+the one of the round's first page: later pages report a newer one, but need not show the records in between.
 
 Source: https://developers.google.com/workspace/gmail/api/reference/rest/v1/users.history/list
 """
@@ -108,9 +108,9 @@ def reduced(records: list[_Record]) -> tuple[Fact, ...]:
         for item in record.messagesAdded:
             _note(facts, item.message, record.id, gone=False, content=True)
         for item in record.labelsAdded:
-            _note(facts, item.message, record.id, labels={label: (True, record.id) for label in item.labelIds})
+            _note(facts, item.message, record.id, labels=dict.fromkeys(item.labelIds, (True, record.id)))
         for item in record.labelsRemoved:
-            _note(facts, item.message, record.id, labels={label: (False, record.id) for label in item.labelIds})
+            _note(facts, item.message, record.id, labels=dict.fromkeys(item.labelIds, (False, record.id)))
         for item in record.messagesDeleted:
             _note(facts, item.message, record.id, gone=True)
     return tuple(facts.values())

@@ -163,7 +163,7 @@ def parse(body: bytes, reading: Reading) -> Fetched | None:
 
 
 def parse_thread(body: bytes, reading: Reading) -> dict[str, Fetched] | None:
-    """A thread's messages by id, without those that can't be read: they are asked for alone. None if no list is there."""
+    """A thread's messages by id, but those that can't be read: ask for them alone. None if there is no list."""
     try:
         resources = objects(read_object(body), "messages")
     except Unreadable:

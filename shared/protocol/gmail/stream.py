@@ -271,7 +271,7 @@ class GmailStream:
 
 
 def first(history_id: int, wanted: int | None, connected_s: float, snapshot_id: str = "") -> Cursor:
-    """The cursor of a new account: the history id is read before anything is listed. 0: only what arrives from now on."""
+    """The cursor of a new account, pinned before anything is listed. 0 wanted: only what arrives from now on."""
     floor_s = 0.0 if wanted is None else connected_s if wanted == 0 else None
     live = Reading(history_id, untouched=True)
     if wanted == 0 and not snapshot_id:

@@ -4,7 +4,7 @@ import time
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.protocol.gmail import address
@@ -196,8 +196,29 @@ def test_a_long_name_is_cut() -> None:
 
 
 @pytest.mark.parametrize(
-    "unit", ['"', '"\\', "(", "(\\", "<", "=?a?q?", "=?", "[", "a ", " ", ",", ":", ";:", "@", "<a", "a@", "\\", "=?a?b?=?=", "(a)"]
-)  # fmt: skip
+    "unit",
+    [
+        '"',
+        '"\\',
+        "(",
+        "(\\",
+        "(a)",
+        "<",
+        "<a",
+        "=?",
+        "=?a?q?",
+        "=?a?b?=?=",
+        "[",
+        "a ",
+        " ",
+        ",",
+        ":",
+        ";:",
+        "@",
+        "a@",
+        "\\",
+    ],
+)
 def test_hostile_fields_cost_linear_time(unit: str) -> None:
     began = time.perf_counter()
     addresses([unit * (200_000 // len(unit))])
@@ -205,11 +226,13 @@ def test_hostile_fields_cost_linear_time(unit: str) -> None:
     assert time.perf_counter() - began < 3
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(alphabet=st.characters(exclude_categories=[])), max_size=3))
 def test_no_text_raises_and_all_that_leaves_is_json(values: list[str]) -> None:
     orjson.dumps([addresses(values), first_address(values)])
 
 
+@settings(deadline=None)
 @given(st.text('aA1@<>(),;:"\\=?[] \r\n\x00é\ud800', max_size=60))
 def test_what_leaves_as_an_address_stands_in_the_text(value: str) -> None:
     for entry in addresses([value]):

@@ -1,12 +1,11 @@
-"""How Gmail's messages are asked for, and what becomes of them (shared/protocol/gmail/message.py)."""
+"""What becomes of the messages that Gmail answers with (shared/protocol/gmail/message.py)."""
 
 import json
 from typing import Any
-from urllib.parse import quote
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.core.message import FIELDS, Message
@@ -42,72 +41,6 @@ def read(*headers: tuple[str, str], reading: Reading = METADATA, **members: Any)
 
 def unreadable(**members: Any) -> bool:
     return message.parse(json.dumps(resource(**members)).encode(), METADATA) is None
-
-
-# --- asking
-
-
-def test_a_message_is_asked_for_with_the_configured_fields_and_those_needed() -> None:
-    request = message.request("18c0ffee12345678", METADATA, units=20)
-    assert (request.method, request.path, request.units) == ("GET", "/gmail/v1/users/me/messages/18c0ffee12345678", 20)
-    query = list(request.query)
-    assert query[:2] == [
-        ("format", "metadata"),
-        ("fields", f"{DEFAULT_FIELDS},historyId,sizeEstimate"),
-    ]
-    assert query[2:] == [("metadataHeaders", name) for name in (*message.METADATA_HEADERS, *message.KEPT_HEADERS)]
-
-
-@pytest.mark.parametrize(
-    ("fields", "form", "mask"),
-    [
-        ("", "metadata", "id,threadId,labelIds,snippet,historyId,internalDate,sizeEstimate,payload/headers"),
-        ("*", "metadata", "*"),
-        ("payload, id", "metadata", "payload,id,threadId,labelIds,snippet,historyId,internalDate,sizeEstimate"),
-        (
-            "payload(headers(name,value),mimeType),raw,raw",
-            "metadata",
-            "payload(headers(name,value),mimeType),raw,id,threadId,labelIds,snippet,historyId,internalDate,"
-            "sizeEstimate,payload/headers",
-        ),
-        (
-            "payload(headers,mimeType),payload/headers",
-            "full",
-            "id,threadId,labelIds,snippet,historyId,internalDate,sizeEstimate,payload",
-        ),
-    ],
-)
-def test_a_field_mask_names_each_field_once(fields: str, form: str, mask: str) -> None:
-    assert dict(message.request("a", Reading(fields, form, 1), 5).query)["fields"] == mask
-
-
-def test_bodies_are_asked_for_without_header_names() -> None:
-    assert [name for name, _ in message.request("a", FULL, 20).query] == ["format", "fields"]
-    assert dict(message.request("a", FULL, 20).query)["fields"].endswith(",payload")
-
-
-def test_a_thread_is_asked_for_with_the_same_mask_inside() -> None:
-    request = message.thread_request("t1", METADATA, units=40)
-    assert (request.path, request.units) == ("/gmail/v1/users/me/threads/t1", 40)
-    assert dict(request.query)["fields"] == f"id,messages({DEFAULT_FIELDS},historyId,sizeEstimate)"
-
-
-def test_a_confirmation_reads_labels_and_version_only() -> None:
-    request = message.confirm_request("m1", units=20)
-    assert request.path == "/gmail/v1/users/me/messages/m1"
-    assert request.query == (("format", "minimal"), ("fields", "id,threadId,labelIds,historyId"))
-    assert request.units == 20
-
-
-@pytest.mark.parametrize("hostile", ["..", ".", "a/../b", "a?b#c", "\r\nGET /", "ü", "\ud800", ""])
-def test_a_hostile_id_stays_one_path_segment(hostile: str) -> None:
-    path = message.request(hostile, METADATA, 20).path
-    segment = path.removeprefix("/gmail/v1/users/me/messages/")
-    assert segment == quote(hostile, safe="", errors="replace").replace(".", "%2E")
-    assert not set(segment) & set("/?#. \r\n")
-
-
-# --- reading
 
 
 def test_an_ordinary_message_is_normalised() -> None:
@@ -155,7 +88,9 @@ def test_what_gmail_does_not_say_is_null_or_empty() -> None:
     )
     empty = {name: value for name, value in found.items() if name != "id"}
     assert all(value in (None, [], False) for value in empty.values())
-    nulls = dict.fromkeys(("threadId", "labelIds", "snippet", "internalDate", "sizeEstimate", "payload"))
+    nulls: dict[str, Any] = dict.fromkeys(
+        ("threadId", "labelIds", "snippet", "internalDate", "sizeEstimate", "payload")
+    )
     assert read(**nulls) == found
 
 
@@ -217,8 +152,13 @@ def test_half_an_emoji_loses_no_message() -> None:
 
 @pytest.mark.parametrize(
     ("internal_date", "instant"),
-    [("0", "1970-01-01T00:00:00.000Z"), (1700000000123, "2023-11-14T22:13:20.123Z"), ("-1000", "1969-12-31T23:59:59.000Z"), ("9" * 18, None)],
-)  # fmt: skip
+    [
+        ("0", "1970-01-01T00:00:00.000Z"),
+        (1700000000123, "2023-11-14T22:13:20.123Z"),
+        ("-1000", "1969-12-31T23:59:59.000Z"),
+        ("9" * 18, None),
+    ],
+)
 def test_received_at_is_gmails_own_date(internal_date: object, instant: str | None) -> None:
     assert read(internalDate=internal_date)["received_at"] == instant
 
@@ -313,6 +253,7 @@ HEADERS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(JSON | st.fixed_dictionaries({"id": TEXTS, "historyId": st.integers(0), "payload": JSON}), HEADERS)
 def test_any_json_is_a_whole_message_or_nothing(document: Any, headers: list[dict[str, str]]) -> None:
     for candidate in (document, {"id": "a", "historyId": 1, "payload": {"headers": headers, "parts": [document]}}):
@@ -327,6 +268,7 @@ def test_any_json_is_a_whole_message_or_nothing(document: Any, headers: list[dic
         message.parse_confirmation(body)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_survived(body: bytes) -> None:
     assert message.parse(body, FULL) is None

@@ -4,7 +4,7 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.protocol.gmail import refusal
@@ -39,7 +39,12 @@ def test_success_is_ok_whatever_the_body(http: int) -> None:
     ("http", "content", "kind", "reason"),
     [
         # A: too many at once, inside a batch
-        (429, body(429, "Too many concurrent requests for user.", "rateLimitExceeded"), Kind.THROTTLED, "rateLimitExceeded"),
+        (
+            429,
+            body(429, "Too many concurrent requests for user.", "rateLimitExceeded"),
+            Kind.THROTTLED,
+            "rateLimitExceeded",
+        ),
         # B: the minute's quota, which says PERMISSION_DENIED
         (
             403,
@@ -48,7 +53,12 @@ def test_success_is_ok_whatever_the_body(http: int) -> None:
             "rateLimitExceeded",
         ),
         # C
-        (429, body(429, "Resource has been exhausted (e.g. check quota).", "rateLimitExceeded"), Kind.THROTTLED, "rateLimitExceeded"),
+        (
+            429,
+            body(429, "Resource has been exhausted (e.g. check quota).", "rateLimitExceeded"),
+            Kind.THROTTLED,
+            "rateLimitExceeded",
+        ),
         # E
         (403, body(403, "", "userRateLimitExceeded", "usageLimits"), Kind.THROTTLED, "userRateLimitExceeded"),
         (403, body(403, "", "quotaExceeded"), Kind.THROTTLED, "quotaExceeded"),
@@ -65,23 +75,53 @@ def test_success_is_ok_whatever_the_body(http: int) -> None:
         (400, body(400, "Precondition check failed.", "failedPrecondition"), Kind.DOWN, "failedPrecondition"),
         # I, J and too many parts
         (400, body(400, "Invalid id value", "invalidArgument"), Kind.REFUSED, "invalidArgument"),
-        (400, body(400, "Invalid value at 'history_types'", "badRequest", status="INVALID_ARGUMENT"), Kind.REFUSED, "badRequest"),
-        (400, b'{"error":{"code":400,"message":"Inner request count exceeds","status":"INVALID_ARGUMENT"}}', Kind.REFUSED, "INVALID_ARGUMENT"),
+        (
+            400,
+            body(400, "Invalid value at 'history_types'", "badRequest", status="INVALID_ARGUMENT"),
+            Kind.REFUSED,
+            "badRequest",
+        ),
+        (
+            400,
+            b'{"error":{"code":400,"message":"Inner request count exceeds","status":"INVALID_ARGUMENT"}}',
+            Kind.REFUSED,
+            "INVALID_ARGUMENT",
+        ),
         # K
         (500, body(500, "Backend Error", "backendError"), Kind.DOWN, "backendError"),
         (503, b"<html>Service Unavailable</html>", Kind.DOWN, ""),
         # L: not an API error, and no grant dies of it here
-        (400, b'{"error":"invalid_grant","error_description":"Token has been expired or revoked."}', Kind.REFUSED, "invalid_grant"),
+        (
+            400,
+            b'{"error":"invalid_grant","error_description":"Token has been expired or revoked."}',
+            Kind.REFUSED,
+            "invalid_grant",
+        ),
         # M
-        (403, body(403, "Request had insufficient authentication scopes.", "insufficientPermissions"), Kind.FORBIDDEN, "insufficientPermissions"),
+        (
+            403,
+            body(403, "Request had insufficient authentication scopes.", "insufficientPermissions"),
+            Kind.FORBIDDEN,
+            "insufficientPermissions",
+        ),
         # the operator's faults, which no user can mend
-        (403, body(403, "Gmail API has not been used", "accessNotConfigured", "usageLimits"), Kind.REFUSED, "accessNotConfigured"),
-        (403, body(403, "User not authorized to perform this action.", "forbidden", status="PERMISSION_DENIED"), Kind.REFUSED, "forbidden"),
+        (
+            403,
+            body(403, "Gmail API has not been used", "accessNotConfigured", "usageLimits"),
+            Kind.REFUSED,
+            "accessNotConfigured",
+        ),
+        (
+            403,
+            body(403, "User not authorized to perform this action.", "forbidden", status="PERMISSION_DENIED"),
+            Kind.REFUSED,
+            "forbidden",
+        ),
         (408, b"", Kind.DOWN, "unreadable"),
         (302, b"", Kind.DOWN, "unreadable"),
         (413, b"<html>", Kind.REFUSED, ""),
     ],
-)  # fmt: skip
+)
 def test_each_known_answer_has_its_kind(http: int, content: bytes, kind: Kind, reason: str) -> None:
     assert read(http, content) == (kind, reason, None)
 
@@ -165,6 +205,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.integers(0, 999), JSON, st.text())
 def test_no_answer_raises(http: int, document: object, header: str) -> None:
     status = refusal.read(Response(http, {"retry-after": header}, json.dumps(document).encode()), NOW_S)

@@ -4,7 +4,7 @@ import time
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.protocol.gmail import text
@@ -52,7 +52,7 @@ def test_a_block_keeps_its_lines() -> None:
         ("=?rot13?q?uryyb?=", "uryyb"),
         ("=?unicode_escape?q?=5Cu0041?=", "\\u0041"),
     ],
-)  # fmt: skip
+)
 def test_encoded_words_are_decoded(value: str, decoded: str) -> None:
     assert text.decode_words(value) == decoded
 
@@ -149,12 +149,14 @@ def test_hostile_words_cost_linear_time(unit: str) -> None:
     assert time.perf_counter() - began < 3
 
 
+@settings(deadline=None)
 @given(st.sampled_from(sorted(text._CODECS)), st.binary(max_size=80))
 def test_no_bytes_of_any_charset_raise(charset: str, raw: bytes) -> None:
     for decoded in (text.decode(raw, charset), text.decode_body(raw, charset)):
         orjson.dumps([text.line(decoded), text.block(decoded)])
 
 
+@settings(deadline=None)
 @given(st.text(alphabet=st.characters(exclude_categories=[])), st.sampled_from(["", "=?utf-7?q?", "=?utf-8?b?"]))
 def test_no_text_raises(value: str, start: str) -> None:
     orjson.dumps([text.line(text.decode_words(f"{start}{value}?=")), text.sent_instant(value)])

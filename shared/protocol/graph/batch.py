@@ -1,0 +1,62 @@
+"""JSON `$batch`: up to 20 GETs in one request, answers in any order, each with a status of its own.
+
+Parts are matched by id, never by place; a missing one is missing, a double one counts once. URLs are relative to the
+service root (`/v1.0` is cut off), headers belong to each part: `Prefer` is not inherited.
+
+Source: https://learn.microsoft.com/en-us/graph/json-batching
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+from pydantic import BaseModel, ValidationError
+
+from shared.core.errors import ContractBroken
+from shared.protocol.graph.document import read_json, write_json
+from shared.protocol.wire import Request, Response
+
+PARTS_MAX = 20  # https://learn.microsoft.com/en-us/graph/json-batching
+ROOT = "/v1.0"
+PATH = f"{ROOT}/$batch"
+
+
+class _Part(BaseModel):
+    id: str
+    status: int
+    headers: dict[str, str] = {}
+    body: Any = None
+
+
+class _Answer(BaseModel):
+    responses: list[_Part]
+
+
+def build(parts: Sequence[tuple[str, Request]], origin: str) -> Request:
+    """`origin` is cut off of absolute links, which the caller has checked."""
+    asked = [
+        {"id": key, "method": "GET", "url": _relative(request, origin), "headers": dict(request.headers)}
+        for key, request in parts
+    ]
+    headers = {"content-type": "application/json", "accept": "application/json"}
+    return Request("POST", PATH, headers=headers, body=orjson.dumps({"requests": asked}))
+
+
+def _relative(request: Request, origin: str) -> str:
+    path = request.path.removeprefix(origin).removeprefix(ROOT)
+    query = "&".join(f"{name}={value}" for name, value in request.query)
+    return f"{path}?{query}" if query else path
+
+
+def parse(response: Response) -> Mapping[str, Response]:
+    """Every part as a response of its own; raises ContractBroken for what is no batch answer."""
+    try:
+        answer = _Answer.model_validate(read_json(response.body))
+    except (ValueError, ValidationError) as error:
+        raise ContractBroken("a batch answer can't be read") from error
+    return {
+        part.id: Response(
+            part.status, {name.lower(): value for name, value in part.headers.items()}, write_json(part.body)
+        )
+        for part in answer.responses
+    }

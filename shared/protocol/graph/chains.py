@@ -1,0 +1,221 @@
+"""What a chain's answer does to the cursor: its link moves on, its rows are shown, folders come and go.
+
+    answer                    message chain                             folder chain
+    nextLink                  the link                                  the link
+    deltaLink                 resting; a first walk leaves its floor    resting; what a whole walk did not show is gone
+    410                       walked again, then swept                  walked again
+    404                       missing, until the folder chain is read   ContractBroken
+    403 over quota            its list is read instead                  put off to the next invocation
+
+A folder that appears gets a chain, one that goes or is not tracked any more loses it; of one that is gone the index
+entries are swept: each of its messages is read before anything is said of it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from shared.core.errors import ContractBroken
+from shared.protocol.graph import delta, message, refusal
+from shared.protocol.graph.cursor import BACKFILL, FIRST, LIVE, RESYNC, Chain, Cursor, Job
+from shared.protocol.graph.debts import Debts
+from shared.protocol.graph.delta import Asking, Page
+from shared.protocol.graph.folders import FolderTable
+from shared.protocol.graph.known import Prefixes
+from shared.protocol.wire import Response
+
+DELTA_EXPIRED = "delta_expired"
+OVER_QUOTA = "mailbox_over_quota"
+PIN_S = 300.0  # how far the provider's clock may be behind ours when the mailbox is connected
+LIGHT_FACTOR = 2  # a chain has no bodies where more than this times N messages are in the folder
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Mailbox:
+    """What does not change with the cursor: how the mailbox is asked, and its tables."""
+
+    asking: Asking
+    folders: FolderTable
+    ids: Prefixes
+    debts: Debts
+
+
+@dataclass(slots=True)
+class Answered:
+    """`shown`: (folder, row, emit); `pages`: ids to store; `said`: an alert raised (True) or cleared (False)."""
+
+    cursor: Cursor
+    shown: list[tuple[str, Row, bool]] = field(default_factory=list)
+    pages: dict[str, list[str]] = field(default_factory=dict)
+    reason: str = ""
+    said: bool | None = None
+
+    def add(self, other: "Answered") -> None:
+        """What comes of the next chain, read from this one's cursor."""
+        self.cursor, self.reason = other.cursor, other.reason or self.reason
+        self.shown += other.shown
+        self.pages |= other.pages
+        self.said = other.said if self.said is None else self.said
+
+
+def answered(box: Mailbox, cursor: Cursor, chain: Chain, response: Response) -> Answered:
+    """`response`: 2xx, or one of those that refusal.py leaves to the protocol."""
+    if refusal.is_over_quota(response):
+        return _over_quota(cursor, chain)
+    if refusal.is_dead_link(response):
+        return Answered(_dead(cursor, chain))
+    if response.status == 404:
+        return Answered(_missing(cursor, chain))
+    page = delta.read_page(box.asking, response, of_list=bool(chain.listing))
+    if chain.folder:
+        found = _messages(box, cursor, chain, page)
+    else:
+        found = Answered(_folders(box, cursor, chain, page))
+    if cursor.over_quota and not chain.listing:
+        found.cursor, found.said = replace(found.cursor, over_quota=False), False
+    return found
+
+
+def _over_quota(cursor: Cursor, chain: Chain) -> Answered:
+    put = replace(chain, listing=FIRST, alone=True) if chain.folder else replace(chain, read=True)
+    after = replace(cursor.put(put), over_quota=True)
+    return Answered(after, reason=OVER_QUOTA, said=None if cursor.over_quota else True)
+
+
+def _dead(cursor: Cursor, chain: Chain) -> Cursor:
+    """A first request has no state that could be dead."""
+    if not chain.link:
+        raise ContractBroken("the provider says that a first request has expired")
+    after = cursor.put(chain.again())
+    if not chain.folder:
+        return replace(after, shown=())
+    return replace(after, job=after.job or Job(DELTA_EXPIRED)) if chain.origin != BACKFILL else after
+
+
+def _missing(cursor: Cursor, chain: Chain) -> Cursor:
+    """The folder chain is read (again) in this round, and says whether the folder is gone or has to be walked again."""
+    if not chain.folder:
+        raise ContractBroken("the provider does not find the folder chain")
+    after = cursor.put(replace(chain, missing=True, read=True, listing=""))
+    return after.put(replace(after.folders, read=False)) if chain.link and not chain.walks else after
+
+
+# --- messages
+
+
+def _messages(box: Mailbox, cursor: Cursor, chain: Chain, page: Page) -> Answered:
+    shown: list[tuple[str, Row, bool]] = []
+    rows, oldest_s, seen_s, received_s = chain.rows, chain.oldest_s, chain.seen_s, chain.received_s
+    for row in page.rows:
+        if delta.left(row):
+            shown.append((chain.folder, row, False))
+            continue
+        came_s = message.received_s(row)
+        emit = _emits(cursor, chain, row, rows, came_s)
+        if emit and came_s is not None:
+            oldest_s = came_s if oldest_s is None else min(oldest_s, came_s)
+        rows += 1
+        received_s = max(received_s, came_s or 0.0)
+        if chain.origin != RESYNC:
+            seen_s = max(seen_s, message.modified_ms(row) / 1000)
+        shown.append((chain.folder, row, emit))
+    moved = replace(chain, rows=rows, oldest_s=oldest_s, seen_s=seen_s, received_s=received_s)
+    pages = {}
+    if chain.walks and chain.pass_:
+        ids = [box.ids.pack(row["id"]) for row in page.rows if not delta.left(row)]
+        pages[f"{table(box, chain)}/{chain.pages}"] = ids
+        moved = replace(moved, pages=chain.pages + 1)
+    return Answered(_moved(cursor, chain, moved, page), shown, pages)
+
+
+def table(box: Mailbox, chain: Chain) -> str:
+    """The stored ids of the folder's present walk."""
+    return f"{box.folders.code(chain.folder)}.{chain.pass_}"
+
+
+def _emits(cursor: Cursor, chain: Chain, row: Row, rows: int, came_s: float | None) -> bool:
+    """Whether a message that nobody has named before is named because of this row; `rows` are before it in the walk."""
+    if not chain.walks or cursor.wanted is None:
+        return True
+    if chain.origin == RESYNC and chain.floor_s is not None:
+        if came_s is None or came_s >= chain.floor_s:
+            return True
+        return message.modified_ms(row) / 1000 > chain.seen_s
+    if cursor.wanted == 0:
+        return came_s is not None and came_s >= cursor.since_s - PIN_S and row["id"] not in cursor.pins
+    return rows < cursor.wanted
+
+
+def _moved(cursor: Cursor, chain: Chain, moved: Chain, page: Page) -> Cursor:
+    after = replace(cursor, walked=cursor.walked + 1) if chain.walks else cursor
+    if chain.listing:
+        listed = replace(moved, listing=page.link, read=page.ended, alone=not page.ended)
+        return after.put(listed)
+    moved = replace(moved, link=page.link, resting=page.ended, alone=False)
+    if not page.ended:
+        return after.put(moved)
+    if not chain.walks:
+        return after.put(replace(moved, origin="", read=True))
+    floor_s = chain.floor_s
+    if floor_s is None:
+        floor_s = 0.0 if cursor.wanted is None else cursor.since_s if moved.oldest_s is None else moved.oldest_s
+    after = after.put(replace(moved, origin="", floor_s=floor_s))
+    return after.sweep(chain.folder) if chain.pass_ else after
+
+
+# --- folders
+
+
+def _folders(box: Mailbox, cursor: Cursor, chain: Chain, page: Page) -> Cursor:
+    had = {folder.id for folder in box.folders.all_tracked()}
+    for row in page.rows:
+        box.folders.shown(row)
+    shown = cursor.shown
+    if chain.walks:
+        shown += tuple(box.folders.code(row["id"]) for row in page.rows if not delta.left(row))
+    if page.ended and chain.walks and chain.pass_:
+        for folder in list(box.folders.present()):
+            if not folder.well_known and box.folders.code(folder.id) not in shown:
+                box.folders.lost(folder.id)
+    first = chain.origin == BACKFILL
+    moved = replace(chain, link=page.link, resting=page.ended)
+    after = replace(cursor, shown=() if page.ended else shown)
+    if not page.ended:
+        return after.put(moved)
+    after = after.put(replace(moved, origin="", read=not chain.walks))
+    if first:
+        return replace(reconciled(box, after), walked=0)
+    return _resolved(box, reconciled(box, after, had))
+
+
+def reconciled(box: Mailbox, cursor: Cursor, had: set[str] | None = None) -> Cursor:
+    """A chain for each tracked folder, and no other. `had`: those tracked before; what is new then came while live."""
+    for chain in cursor.chains:
+        if box.folders.tracked(chain.folder):
+            continue
+        cursor = cursor.without(chain.folder)
+        folder = box.folders.get(chain.folder)
+        if folder is not None and folder.gone:
+            cursor = cursor.sweep(chain.folder)
+    for folder in box.folders.all_tracked():
+        if cursor.chain(folder.id) is not None:
+            continue
+        if had is not None and folder.id not in had:
+            cursor = cursor.put(Chain(folder.id, origin=LIVE, floor_s=cursor.since_s if cursor.wanted is not None else 0.0))
+            continue
+        light = cursor.wanted is not None and folder.total > LIGHT_FACTOR * cursor.wanted
+        if cursor.job is not None and cursor.job.reason:
+            cursor = cursor.put(Chain(folder.id, origin=RESYNC, light=light, pass_=1))
+        else:
+            cursor = cursor.put(Chain(folder.id, origin=BACKFILL, light=light))
+    return cursor
+
+
+def _resolved(box: Mailbox, cursor: Cursor) -> Cursor:
+    """What was missing is still there, as the folder chain says: its chain has to begin anew."""
+    for chain in cursor.chains:
+        if chain.missing:
+            cursor = cursor.put(chain.again())
+            cursor = replace(cursor, job=cursor.job or Job(DELTA_EXPIRED))
+    return cursor

@@ -1,0 +1,1 @@
+"""The adapters against real HTTP: stand-ins on loopback, never mocks of our own code."""

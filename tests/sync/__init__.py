@@ -1,0 +1,1 @@
+"""The sync loop over real HTTP: real wiring, real Valkey behind the bridge, the providers' stand-ins."""
