@@ -53,6 +53,10 @@ clean: ## remove what was installed and built
 # deployed, makes pyenv refuse to run another.
 IF_NEW_ENOUGH := import sys; sys.version_info >= (3, 11) or sys.exit(1); print(sys.executable)
 
+# functions-framework started by hand must find `shared`, wherever it is started from.
+SEE_THE_PROJECT := import pathlib, sysconfig; \
+	pathlib.Path(sysconfig.get_path("purelib"), "tidemark.pth").write_text("$(CURDIR)\n")
+
 # The lock holds the whole resolution, so pip need not resolve again (--no-deps). The stamp is written last: an install that
 # was cut off is done again.
 $(INSTALLED): requirements.lock
@@ -66,4 +70,5 @@ $(INSTALLED): requirements.lock
 	}
 	@echo "Installing requirements.lock"
 	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement requirements.lock
+	@$(PY) -c '$(SEE_THE_PROJECT)'
 	@touch $@

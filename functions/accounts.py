@@ -36,7 +36,9 @@ class Resync(BaseModel):
     content: bool = False
 
 
-async def _answer(request: Request) -> Response:
+@functions_framework.aio.http
+@guarded
+async def accounts(request: Request) -> Response:
     path = segments(request, "accounts")
     require_key(request, SETTINGS)
     wiring = Wiring.current()
@@ -76,6 +78,3 @@ def _parsed(model: type[Model], body: dict[str, object]) -> Model:
     except ValidationError as error:
         faults = sorted({".".join(map(str, fault["loc"])) or "body" for fault in error.errors(include_input=False)})
         raise BadRequest(400, "malformed", f"missing or wrong: {', '.join(faults)[:200]}") from None
-
-
-accounts = functions_framework.aio.http(guarded(_answer))

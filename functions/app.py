@@ -5,8 +5,9 @@ functions-framework --source functions/app.py --target app --asgi
 """
 
 import argparse
-from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import functions_framework.aio
 from starlette.requests import Request
@@ -15,25 +16,27 @@ from starlette.responses import Response
 from functions.accounts import accounts
 from functions.gmail_sync import gmail_sync
 from functions.mailbox import mailbox
+from functions.outlook_sync import outlook_sync
 from functions.status import status
 from shared.edge import guarded, problem, segments
 
-FUNCTIONS: dict[str, Callable[[Request], Awaitable[Response]]] = {
+FUNCTIONS: dict[str, Any] = {
     "accounts": accounts,
     "gmail-sync": gmail_sync,
     "mailbox": mailbox,
+    "outlook-sync": outlook_sync,
     "status": status,
 }
 
 
-async def _answer(request: Request) -> Response:
+@functions_framework.aio.http
+@partial(guarded, timeout_s=None)
+async def app(request: Request) -> Response:
     function = FUNCTIONS.get(next(iter(segments(request, "")), ""))
     if function is None:
         return problem(404, "not_found", "there is nothing at this path")
-    return await function(request)
-
-
-app = functions_framework.aio.http(guarded(_answer, timeout_s=None))
+    answer: Response = await function(request)
+    return answer
 
 
 def main() -> None:
@@ -43,7 +46,9 @@ def main() -> None:
     options.add_argument("--host", default="127.0.0.1")
     options.add_argument("--port", type=int, default=8080)
     given = options.parse_args()
-    asgi = functions_framework.aio.create_asgi_app("app", str(Path(__file__).resolve()))
+    asgi = functions_framework.aio.create_asgi_app(  # type: ignore[no-untyped-call]
+        "app", str(Path(__file__).resolve())
+    )
     uvicorn.run(asgi, host=given.host, port=given.port, log_level="warning", lifespan="off", timeout_keep_alive=75)
 
 

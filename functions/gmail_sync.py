@@ -3,6 +3,8 @@
 functions-framework --source functions/gmail_sync.py --target gmail_sync --asgi
 """
 
+from functools import partial
+
 import functions_framework.aio
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,12 +15,11 @@ from shared.wiring import Wiring, invocation_timeout_s, settings_or_exit
 SETTINGS = settings_or_exit()
 
 
-async def _answer(request: Request) -> Response:
+@functions_framework.aio.http
+@partial(guarded, timeout_s=invocation_timeout_s(SETTINGS))
+async def gmail_sync(request: Request) -> Response:
     require_method(request, "POST")
     require_key(request, SETTINGS)
     return await Wiring.current().answer_sync(
         "gmail", segments(request, "gmail-sync"), json_object(await read_body(request))
     )
-
-
-gmail_sync = functions_framework.aio.http(guarded(_answer, timeout_s=invocation_timeout_s(SETTINGS)))

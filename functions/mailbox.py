@@ -21,7 +21,9 @@ LOOK_EVERY_S = 3.0
 READER = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 
-async def _answer(request: Request) -> Response:
+@functions_framework.aio.http
+@guarded
+async def mailbox(request: Request) -> Response:
     require_method(request, "GET")
     require_key(request, SETTINGS)
     match segments(request, "mailbox"):
@@ -33,6 +35,8 @@ async def _answer(request: Request) -> Response:
 async def _changes(request: Request) -> Response:
     query = request.query_params
     account_id = query.get("account_id", "")
+    if not account_id:
+        raise BadRequest(400, "malformed", "account_id: the account whose changes are asked for")
     reader = query.get("reader") or "default"
     if not READER.fullmatch(reader):
         raise BadRequest(400, "malformed", "reader: up to 64 letters, digits, _ . : -")
@@ -60,6 +64,3 @@ def _number(text: str | None, name: str, default: int, least: int, most: int) ->
     if not (text.isascii() and text.isdigit() and len(text) <= 9 and int(text) >= least):
         raise BadRequest(400, "malformed", f"{name}: a whole number from {least} to {most}")
     return min(int(text), most)
-
-
-mailbox = functions_framework.aio.http(guarded(_answer))

@@ -14,7 +14,9 @@ from shared.wiring import Wiring, settings_or_exit
 SETTINGS = settings_or_exit()
 
 
-async def _answer(request: Request) -> Response:
+@functions_framework.aio.http
+@guarded
+async def status(request: Request) -> Response:
     require_method(request, "GET")
     path = segments(request, "status")
     if path == ("health",):
@@ -24,6 +26,3 @@ async def _answer(request: Request) -> Response:
         case () | ("status.json",):
             return json_answer(await Wiring.current().status())
     raise BadRequest(404, "not_found", "there is nothing at this path")
-
-
-status = functions_framework.aio.http(guarded(_answer))

@@ -10,15 +10,16 @@ import os
 from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import cached_property, lru_cache, partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 from weakref import WeakKeyDictionary
 
 from starlette.responses import Response
 
 from shared.adapters import http_client, redis_store
-from shared.adapters.access import Access
+from shared.adapters.access import Access, Refreshed
 from shared.adapters.clock import SystemClock
 from shared.adapters.gmail import Gmail
+from shared.adapters.graph import Graph
 from shared.adapters.http_client import HttpClient
 from shared.adapters.oauth import AppMisconfigured
 from shared.adapters.redis_accounts import RedisAccounts
@@ -28,14 +29,15 @@ from shared.adapters.sealing import Sealer
 from shared.config import Settings, SettingsError, load
 from shared.core.errors import AuthorizationLost, BadRequest, TidemarkError
 from shared.core.message import instant
+from shared.core.quota import Governor, Window
 from shared.edge import json_answer
 from shared.log import log
-from shared.sync import parked
+from shared.sync import alerts, parked
 from shared.sync.calls import Calls, Limits
 from shared.sync.connect import Connected, Grant, connect, same_address
 from shared.sync.hydrate import Hydrator
-from shared.sync.ports import Clock, Refused
-from shared.sync.run import Outcome, Run
+from shared.sync.ports import Begun, Clock, Refused, Stream, Transport
+from shared.sync.run import Objectives, Outcome, Run
 from shared.sync.step import Patience, Steps
 from shared.sync.sweep import sweep
 
@@ -53,6 +55,24 @@ def settings_or_exit() -> Settings:
 
 def invocation_timeout_s(settings: Settings) -> float:
     return settings.max_sync_duration + INVOCATION_SLACK_S
+
+
+class Provider(Protocol):
+    """Gmail or Graph, as far as both are used alike; `profile` gives the address, and what pins the first cursor."""
+
+    name: str
+    governor: Governor | None
+    cache_tag: str
+
+    async def refresh(self, refresh_token: str) -> Refreshed: ...
+    async def revoke(self, refresh_token: str) -> None: ...
+    async def profile(self, access_token: str) -> tuple[str, Any]: ...
+    def first_cursor(self, pin: Any, snapshot_id: str, /) -> str: ...
+    def transport(self, access: Access) -> Transport: ...
+    def stream(self, fields: Mapping[str, str]) -> Stream: ...
+    def cursor(self, begun: Begun, opened: Any) -> Any: ...
+    def window(self, fields: Mapping[str, str]) -> Window: ...
+    def progress(self, fields: Mapping[str, str]) -> dict[str, str] | None: ...
 
 
 class Wiring:
@@ -92,8 +112,12 @@ class Wiring:
         return RedisAccounts(self.redis, self.clock)
 
     @cached_property
-    def providers(self) -> Mapping[str, Gmail]:
-        return {"gmail": Gmail(self.settings, self.http, self.clock)}
+    def providers(self) -> Mapping[str, Provider]:
+        made: tuple[Provider, ...] = (
+            Gmail(self.settings, self.http, self.clock),
+            Graph(self.settings, self.http, self.clock),
+        )
+        return {provider.name: provider for provider in made}
 
     async def close(self) -> None:
         """Ends this loop's connections; a process that ends needs none of this."""
@@ -130,7 +154,7 @@ class Wiring:
         of = self._provider(provider)
         try:
             tokens = await of.refresh(refresh_token)
-            address, history_id = await of.profile(tokens.access_token)
+            address, pin = await of.profile(tokens.access_token)
         except AppMisconfigured as error:
             raise BadRequest(422, "app_misconfigured", "the token is not one of this application's client") from error
         except AuthorizationLost as error:
@@ -142,13 +166,13 @@ class Wiring:
             tokens.access_token,
             tokens.expires_at_s,
             address,
-            partial(of.first_cursor, history_id),
+            partial(of.first_cursor, pin),
         )
         return await connect(
             provider, user_id, account_id, grant, self.accounts, self.sealer, self.clock, redis_store.new_epoch
         )
 
-    def _provider(self, name: str) -> Gmail:
+    def _provider(self, name: str) -> Provider:
         if name not in self.providers:
             raise BadRequest(400, "provider_off", "this provider is not served here")
         return self.providers[name]
@@ -238,7 +262,9 @@ class Wiring:
         kept = parked.load(fields.get("parked"))
         steps = Steps(store, stream, calls, hydrator, self.clock, patience, of.cache_tag, kept)
         cursor = of.cursor(begun, stream)
-        run = Run(begun, cursor, store, stream, calls, hydrator, steps, self.clock, started_s)
+        objectives = Objectives(s.slow_sync_threshold, s.freshness_objective)
+        raised = alerts.load(fields.get("alerts"))
+        run = Run(begun, cursor, store, stream, calls, hydrator, steps, self.clock, started_s, objectives, raised)
         run.take_up(fields)
         return self._answer(account_id, await run.to_the_end(), started_s, redis, calls)
 

@@ -12,7 +12,7 @@ from shared.adapters.access import Access, Refreshed
 from shared.adapters.http_client import HttpClient
 from shared.config import Settings
 from shared.core import backoff
-from shared.core.errors import ProviderDown, RetryLater
+from shared.core.errors import ContractBroken, ProviderDown, RetryLater
 from shared.core.quota import PRICES, Governor, Window
 from shared.protocol.gmail import history, refusal
 from shared.protocol.gmail import stream as protocol
@@ -112,9 +112,12 @@ class Gmail:
     def cursor(self, begun: Begun, opened: protocol.GmailStream) -> Cursor:
         """Where the mailbox's reading stands; lists again where state was lost or a person asked for it."""
         asked = begun.fields.get("asked", "")
-        if begun.lost == "cursor":
+        try:
+            cursor = decode(begun.fields.get("cursor", ""))
+        except ContractBroken:
             return protocol.lost(self._settings.initial_sync_messages, "cursor_lost")
-        cursor = decode(begun.fields["cursor"])
+        if self._clock.now_s() - float(begun.fields["created_s"]) > self._settings.cache_sync_token_ttl:
+            cursor = protocol.distrusted(cursor)
         if begun.lost:
             return opened.restarted(cursor, f"{begun.lost}_lost", content=True, snapshot_id=begun.fence)
         if asked:

@@ -61,10 +61,13 @@ class Want:
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """The `message` fields that changed, each with its whole new value, and the index entry after it."""
+    """The `message` fields that changed, each with its whole new value, and the index entry after it.
+
+    `known` is None where the promise ends with this change: the message has left the tracked folders.
+    """
 
     fields: Mapping[str, Any]
-    known: str
+    known: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +137,7 @@ class Step(Generic[AnyCursor]):
     note_known    store the ids of the whole index as pages of the table `known`
     events        account and snapshot events: (type, data): said after the events of the facts
     round_ended   the live stream was read to its end
+    reason        what the result of the invocation says of how it was read
     """
 
     cursor: AnyCursor
@@ -146,3 +150,4 @@ class Step(Generic[AnyCursor]):
     note_known: bool = False
     events: tuple[tuple[str, Mapping[str, Any]], ...] = ()
     round_ended: bool = False
+    reason: str = ""

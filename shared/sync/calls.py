@@ -161,9 +161,10 @@ class Calls:
             return None
 
     async def _failed(self, attempt: int, status: Status) -> None:
-        open_s = await self._store.provider_failed(self._begun.account_id)
-        if open_s:
-            raise BreakerOpen("the provider failed too often", open_s)
+        if status.http == 0 or status.http >= 500:
+            open_s = await self._store.provider_failed(self._begun.account_id)
+            if open_s:
+                raise BreakerOpen("the provider failed too often", open_s)
         wait_s = backoff.wait_s(attempt - 1, self.limits.base_s, self._clock.random(), status.retry_after_s)
         left_s = self.limits.deadline_s - self._clock.now_s()
         if attempt >= self.limits.attempts or wait_s > min(self.limits.wait_max_s, left_s):

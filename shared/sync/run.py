@@ -22,7 +22,7 @@ from shared.core import change, errors
 from shared.core.message import instant
 from shared.protocol.step import Call, Compare, Fact, Note, Step, Task, Walk, Walked
 from shared.protocol.wire import Request
-from shared.sync import parked
+from shared.sync import alerts, parked
 from shared.sync.calls import Calls
 from shared.sync.hydrate import Hydrator
 from shared.sync.ports import Append, Begun, Clock, Store, Stream
@@ -49,6 +49,14 @@ class Outcome:
         return self.created + self.updated + self.deleted
 
 
+@dataclass(frozen=True, slots=True)
+class Objectives:
+    """What raises an alert: a sync of more than `slow_s` (without waits), a mailbox not confirmed for `fresh_s`."""
+
+    slow_s: float
+    fresh_s: float
+
+
 @dataclass(slots=True)
 class Run:
     """One invocation on one mailbox. `fields` and `taken` go with the next append that moves the cursor."""
@@ -62,6 +70,8 @@ class Run:
     steps: Steps
     clock: Clock
     started_s: float
+    objectives: Objectives
+    raised: frozenset[str] = frozenset()
     fields: dict[str, str] = field(default_factory=dict)
     taken: dict[str, str] = field(default_factory=dict)
     outcome: Outcome = field(default_factory=Outcome)
@@ -160,12 +170,13 @@ class Run:
         append = self._next(pausable=pausable, release=dry)
         append.events += [change.entry(kind, data) for kind, data in last.events]
         append.pages, append.clear, append.note_known = dict(last.pages), last.clear, last.note_known
-        if effects.of or moves or self.steps.parked_changed:
+        if effects.of or moves or append.events or self.steps.parked_changed:
             await self._append_all(effects, append)
 
     def _move(self, step: Step[Any], effects: Effects) -> bool:
         """Takes over the step's cursor; says whether that must be stored now."""
         before, self.cursor = self.cursor, step.cursor
+        self.outcome.reason = step.reason or self.outcome.reason
         if effects.oldest_s is not None and step.origin != "live":
             self.cursor = self.stream.aged(before, step.cursor, effects.oldest_s)
         self.fields["cursor"] = self.stream.encode(self.cursor)
@@ -236,12 +247,24 @@ class Run:
         append.fields |= {"window": f"{window.size},{window.cap}", "last_sync_s": f"{now_s:.3f}"}
         if self.served and append.release:
             append.fields["confirmed_s"] = f"{now_s:.3f}"
+        if entries := self._alerts(now_s, duration_s, append):
+            append.events += entries
+            append.fields["alerts"] = alerts.dump(self.raised)
         append.perf = {
             "message_count": str(count),
             "duration": f"{duration_s:.3f}",
             "messages_per_second": f"{count / duration_s if duration_s > 0 else 0:.2f}",
             "timestamp": instant(now_s) or "",
         }
+
+    def _alerts(self, now_s: float, duration_s: float, append: Append) -> list[str]:
+        worked_s = duration_s - self.calls.waited_s
+        slow = f"the sync took {worked_s:.0f} s" if worked_s > self.objectives.slow_s else None
+        confirmed_s = float(append.fields.get("confirmed_s") or self.begun.fields.get("confirmed_s") or self.started_s)
+        late = now_s - confirmed_s > self.objectives.fresh_s
+        stale = f"not confirmed current since {instant(confirmed_s)}" if late else None
+        entries, self.raised = alerts.changed(self.raised, {alerts.SLOW: slow, alerts.STALE: stale})
+        return entries
 
     async def _stop(self, status: str, error: errors.TidemarkError, *, hold_s: float = 0.0) -> None:
         """Gives the lease back with what is known so far; a lease lost meanwhile changes nothing."""

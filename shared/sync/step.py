@@ -141,8 +141,8 @@ class Steps:
         if step.name_again:
             if value is None:
                 return None
-            if held is not None:
-                return self._stream.current(value, held)
+            if held is not None and (current := self._stream.current(value, held)):
+                return current
             return Want(fact.message_id, fact.thread_id, content=True)
         verdict = self._stream.judge(fact, value)
         if isinstance(verdict, Want) and verdict.content and held and self._stream.serves(held, verdict):

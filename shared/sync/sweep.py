@@ -1,12 +1,14 @@
 """A cron ping: every account of a provider, the longest untouched first, several at a time, within the budget.
 
-One account's trouble is its own result; only a store that is out of reach ends the sweep.
+One account's trouble is its own: the others are worked on all the same, and what was unforeseen is raised at the end.
+Only a store that is out of reach ends the sweep at once.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+from shared.core.errors import StoreDown
 from shared.sync.ports import Clock
 
 MAILBOXES_AT_ONCE = 8
@@ -20,14 +22,22 @@ async def sweep(
     """`work` syncs one account. Accounts that the time did not reach are left for the next ping (`more`)."""
     waiting = list(reversed(account_ids))
     results: list[dict[str, Any]] = []
+    errors: list[BaseException] = []
 
     async def worker() -> None:
         while waiting and clock.now_s() < deadline_s:
-            results.append(await work(waiting.pop()))
+            done = await asyncio.gather(work(waiting.pop()), return_exceptions=True)
+            for result in done:
+                if not isinstance(result, BaseException):
+                    results.append(result)
+                    continue
+                errors.append(result)
+                if isinstance(result, StoreDown):
+                    waiting.clear()
 
-    async with asyncio.TaskGroup() as group:
-        for _ in range(min(MAILBOXES_AT_ONCE, len(waiting))):
-            group.create_task(worker())
+    await asyncio.gather(*(worker() for _ in range(min(MAILBOXES_AT_ONCE, len(waiting)))))
+    if errors:
+        raise errors[0]
     results.sort(key=lambda result: result["status"] in FINE)
     return {
         "status": "swept",

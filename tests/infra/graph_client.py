@@ -18,7 +18,7 @@ from infra.emulators.server import Server
 
 ADDRESS = "ada@example.com"
 ME = "/v1.0/me"
-_TLS = ssl.create_default_context()  # read once: it takes longer than most tests
+TLS = ssl.create_default_context()  # read once: it takes longer than most tests
 ALL_SCOPES = ("Mail.Read", "Mail.ReadWrite", "Mail.Send", "User.Read")
 IMMUTABLE = 'IdType="ImmutableId"'
 
@@ -70,7 +70,7 @@ class Walk:
 class Stand:
     def __init__(self, graph: GraphEmulator, url: str) -> None:
         self.graph, self.url = graph, url
-        self.http = httpx.Client(base_url=url, headers=self.bearer(), trust_env=False, timeout=10, verify=_TLS)
+        self.http = httpx.Client(base_url=url, headers=self.bearer(), trust_env=False, timeout=10, verify=TLS)
 
     def bearer(self, address: str | None = ADDRESS) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.graph.mint_access_token(address, ALL_SCOPES)}"}

@@ -1,5 +1,6 @@
 """The Graph stand-in as an instrument: seed and clock, counters, the request log, the admin API, the command line."""
 
+import atexit
 import base64
 import re
 import subprocess
@@ -13,11 +14,14 @@ from infra.emulators.clock import Clock
 from infra.emulators.graph.emulator import GraphEmulator
 from infra.emulators.graph.knobs import Knobs
 from infra.emulators.graph.seed import fill
-from tests.infra.graph_client import ADDRESS, IMMUTABLE, plain, standing
+from tests.infra.graph_client import ADDRESS, IMMUTABLE, TLS, plain, standing
+
+CLIENT = httpx.Client(trust_env=False, verify=TLS)
+atexit.register(CLIENT.close)
 
 
 def admin(url: str, method: str, status: int = 200, **arguments: object) -> object:
-    answer = httpx.post(f"{url}/_admin/{method}", json=arguments)
+    answer = CLIENT.post(f"{url}/_admin/{method}", json=arguments)
     assert answer.status_code == status, answer.text
     return answer.json().get("result")
 
@@ -79,20 +83,20 @@ def test_everything_a_test_does_can_be_done_over_http() -> None:
         admin(url, "move", address=who, message_id=message, folder=folder)
         admin(url, "update", address=who, message_id=message, is_read=True, flag="flagged", categories=["Red"])
         admin(url, "rename_folder", address=who, folder=folder, name="Newer")
-        answer = httpx.get(f"{url}/_admin/snapshot", params={"address": who}).json()["result"]
+        answer = CLIENT.get(f"{url}/_admin/snapshot", params={"address": who}).json()["result"]
         assert answer[str(message)]["folder"] == "Archive/Newer"
         assert answer[str(message)]["subject"] == "over http"
         admin(url, "set_fault", kind="unavailable", endpoint="messages.list", retry_after_s=2)
         assert stand.ask("GET", "messages").status_code == 503
         token = admin(url, "mint_access_token", address=who, scopes=["Mail.Read"])
         bearer = {"Authorization": f"Bearer {token}"}
-        assert httpx.get(f"{url}/v1.0/me/messages", headers=bearer).status_code == 200
-        before = httpx.get(f"{url}/_admin/clock").json()["result"]["now_s"]
+        assert CLIENT.get(f"{url}/v1.0/me/messages", headers=bearer).status_code == 200
+        before = CLIENT.get(f"{url}/_admin/clock").json()["result"]["now_s"]
         assert admin(url, "clock", advance_s=3600)["now_s"] >= before + 3600  # type: ignore[index]
         admin(url, "hard_delete", address=who, message_id=message)
         admin(url, "delete_folder", address=who, folder=folder)
-        assert httpx.get(f"{url}/_admin/snapshot", params={"address": who}).json()["result"] == {}
-        assert httpx.get(f"{url}/_admin/counters").json()["result"]["requests"]["messages.list"] == 2
+        assert CLIENT.get(f"{url}/_admin/snapshot", params={"address": who}).json()["result"] == {}
+        assert CLIENT.get(f"{url}/_admin/counters").json()["result"]["requests"]["messages.list"] == 2
 
 
 @pytest.mark.parametrize(
@@ -113,14 +117,14 @@ def test_everything_a_test_does_can_be_done_over_http() -> None:
 )
 def test_an_admin_call_that_does_not_fit_says_why(method: str, arguments: dict[str, object], status: int) -> None:
     with standing() as stand:
-        answer = httpx.post(f"{stand.url}/_admin/{method}", json=arguments)
+        answer = CLIENT.post(f"{stand.url}/_admin/{method}", json=arguments)
         assert answer.status_code == status
         assert answer.json()["error"]
 
 
 def test_admin_calls_are_not_counted() -> None:
     with standing() as stand:
-        httpx.get(f"{stand.url}/_admin/counters")
+        CLIENT.get(f"{stand.url}/_admin/counters")
         assert stand.graph.counters()["http_requests"] == 0
 
 
@@ -144,9 +148,9 @@ def test_the_command_line_serves_a_filled_mailbox() -> None:
                 "client_id": "6731de76-14a6-49ae-97bc-6eba6914391e",
                 "client_secret": "emulator~secret",
             }
-            token = httpx.post(f"{found[0]}/common/oauth2/v2.0/token", data=form).json()["access_token"]
+            token = CLIENT.post(f"{found[0]}/common/oauth2/v2.0/token", data=form).json()["access_token"]
             headers = {"Authorization": f"Bearer {token}"}
-            inbox = httpx.get(f"{found[0]}/v1.0/me/mailFolders/inbox", headers=headers).json()
+            inbox = CLIENT.get(f"{found[0]}/v1.0/me/mailFolders/inbox", headers=headers).json()
             assert inbox["totalItemCount"] > 0
         finally:
             process.terminate()

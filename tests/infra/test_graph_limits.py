@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.infra.graph_client import ADDRESS, ME, StillClock, standing
+from tests.infra.graph_client import ADDRESS, ME, TLS, StillClock, standing
 
 INBOX = "mailFolders/inbox/messages"
 MESSAGES = f"{ME}/messages?$top=1"
@@ -18,7 +18,7 @@ def at_once(url: str, headers: dict[str, str], paths: list[str]) -> list[httpx.R
     """Every request on a connection of its own."""
 
     async def run() -> list[httpx.Response]:
-        async with httpx.AsyncClient(base_url=url, headers=headers, trust_env=False, timeout=10) as client:
+        async with httpx.AsyncClient(base_url=url, headers=headers, trust_env=False, timeout=10, verify=TLS) as client:
             return list(await asyncio.gather(*(client.get(path) for path in paths)))
 
     return asyncio.run(run())
@@ -228,7 +228,9 @@ def test_a_batch_alone_keeps_the_limit_and_a_request_beside_it_does_not() -> Non
         requests = [{"id": str(number), "method": "GET", "url": "/me/messages"} for number in range(8)]
 
         async def beside(extra: int) -> list[int]:
-            async with httpx.AsyncClient(base_url=stand.url, headers=stand.bearer(), trust_env=False) as client:
+            async with httpx.AsyncClient(
+                base_url=stand.url, headers=stand.bearer(), trust_env=False, verify=TLS
+            ) as client:
                 batch = asyncio.create_task(client.post("/v1.0/$batch", json={"requests": requests}))
                 await asyncio.sleep(0.09)
                 others = await asyncio.gather(*(client.get(MESSAGES) for _ in range(extra)))

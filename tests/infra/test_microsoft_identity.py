@@ -16,7 +16,7 @@ import pytest
 from infra.emulators.graph.aadsts import KINDS
 from infra.emulators.graph.grants import CLIENT_ID, CLIENT_SECRET, TENANT_ID, challenge_of
 from infra.emulators.microsoft_identity import MicrosoftIdentity
-from tests.infra.graph_client import ADDRESS, StillClock, serve, standing
+from tests.infra.graph_client import ADDRESS, TLS, StillClock, serve, standing
 
 TOKEN = "/common/oauth2/v2.0/token"
 AUTHORIZE = "/common/oauth2/v2.0/authorize"
@@ -29,7 +29,7 @@ class Desk:
 
     def __init__(self, identity: MicrosoftIdentity, url: str, clock: StillClock) -> None:
         self.identity, self.url, self.clock = identity, url, clock
-        self.http = httpx.Client(base_url=url, trust_env=False)
+        self.http = httpx.Client(base_url=url, trust_env=False, verify=TLS)
 
     def token(self, status: int = 200, **form: str) -> dict[str, Any]:
         answer = self.http.post(TOKEN, data={"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET} | form)
@@ -79,7 +79,7 @@ class RewrittenHost:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.http = httpx.Client(trust_env=False)
+        self.http = httpx.Client(trust_env=False, verify=TLS)
         self.calls: list[str] = []
 
     def _wire(self, url: str) -> str:

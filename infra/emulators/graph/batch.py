@@ -41,7 +41,7 @@ async def run_batch(request: Request, run_part: RunPart, rng: random.Random) -> 
             made = _part_request(request, part)
         except GraphError as error:
             return _refused(part["id"], error)
-        async with workers["/".join(made.path.lower().split("/")[2:4])]:
+        async with workers[_mailbox(made.path)]:
             return _part_answer(part["id"], await run_part(made))
 
     for part in parts:
@@ -49,6 +49,12 @@ async def run_batch(request: Request, run_part: RunPart, rng: random.Random) -> 
     answers = list(await asyncio.gather(*tasks.values()))
     rng.shuffle(answers)
     return json_response({"responses": answers})
+
+
+def _mailbox(path: str) -> str:
+    """`me`, or `users/…`: whose workers a part waits for."""
+    first, *rest = path.lower().split("/")[2:4]
+    return first if first == "me" else "/".join((first, *rest))
 
 
 def _parts(request: Request) -> list[Part]:

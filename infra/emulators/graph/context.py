@@ -68,7 +68,7 @@ class Context:
         return value
 
     def arguments(self) -> dict[str, Any]:
-        """An action's arguments by lower-case name: the SDKs write `DestinationId`, the documentation `destinationId`."""
+        """An action's arguments by lower-case name: the SDKs write `DestinationId`, the docs `destinationId`."""
         return {name.lower(): value for name, value in self.json_object().items()}
 
     def check_page(self, rows: list[dict[str, Any]]) -> None:

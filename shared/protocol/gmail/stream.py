@@ -280,6 +280,12 @@ def first(history_id: int, wanted: int | None, connected_s: float, snapshot_id: 
     return Cursor(live, listing.start(job), wanted, floor_s)
 
 
+def distrusted(cursor: Cursor) -> Cursor:
+    """An old cursor of an account that was never synced: the provider has to answer 200 to it before a listing begins."""
+    live = cursor.live
+    return replace(cursor, live=replace(live, untouched=False)) if isinstance(live, Reading) else cursor
+
+
 def lost(wanted: int | None, reason: str) -> Cursor:
     """After the cursor was lost: pin again, list again, compare with the index."""
     job = Job("resync", None, sweep=True, reason=reason)

@@ -68,17 +68,16 @@ def answered(box: Mailbox, cursor: Cursor, chain: Chain, response: Response) -> 
     if response.status == 404:
         return Answered(_missing(cursor, chain))
     page = delta.read_page(box.asking, response, of_list=bool(chain.listing))
-    if chain.folder:
-        found = _messages(box, cursor, chain, page)
-    else:
-        found = Answered(_folders(box, cursor, chain, page))
+    found = _messages(box, cursor, chain, page) if chain.folder else Answered(_folders(box, cursor, chain, page))
     if cursor.over_quota and not chain.listing:
         found.cursor, found.said = replace(found.cursor, over_quota=False), False
     return found
 
 
 def _over_quota(cursor: Cursor, chain: Chain) -> Answered:
-    put = replace(chain, listing=FIRST, alone=True) if chain.folder else replace(chain, read=True)
+    """The folder chain has no list that could be read instead, and a list that is refused as well is put off too."""
+    lists = chain.folder and not chain.listing
+    put = replace(chain, listing=FIRST, alone=True) if lists else replace(chain, read=True, listing="")
     after = replace(cursor.put(put), over_quota=True)
     return Answered(after, reason=OVER_QUOTA, said=None if cursor.over_quota else True)
 
@@ -202,7 +201,9 @@ def reconciled(box: Mailbox, cursor: Cursor, had: set[str] | None = None) -> Cur
         if cursor.chain(folder.id) is not None:
             continue
         if had is not None and folder.id not in had:
-            cursor = cursor.put(Chain(folder.id, origin=LIVE, floor_s=cursor.since_s if cursor.wanted is not None else 0.0))
+            cursor = cursor.put(
+                Chain(folder.id, origin=LIVE, floor_s=cursor.since_s if cursor.wanted is not None else 0.0)
+            )
             continue
         light = cursor.wanted is not None and folder.total > LIGHT_FACTOR * cursor.wanted
         if cursor.job is not None and cursor.job.reason:

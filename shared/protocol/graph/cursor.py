@@ -31,6 +31,7 @@ from dataclasses import astuple, dataclass, replace
 import orjson
 
 from shared.core.errors import ContractBroken
+from shared.protocol.graph.folders import WELL_KNOWN
 
 LIVE_EVERY = 10
 BACKFILL, RESYNC, LIVE = "backfill", "resync", "live"
@@ -97,7 +98,7 @@ class Chain:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A resync that is said at its end. `content`: every known message is named again first, between snapshot events."""
+    """A resync that is said at its end. `content`: known messages are named again first, between snapshot events."""
 
     reason: str
     content: bool = False
@@ -164,6 +165,17 @@ class Cursor:
         return self if folder in self.sweeps else replace(self, sweeps=(*self.sweeps, folder))
 
 
+def first(wanted: int | None, connected_s: float, pins: tuple[str, ...] = (), snapshot_id: str = "") -> Cursor:
+    """The cursor of a new account. There is no "from now on": with 0 every folder is walked too, and nothing named."""
+    job = Job("", content=True, snapshot_id=snapshot_id, phase=STARTING) if snapshot_id else None
+    return Cursor(Chain("", origin=BACKFILL), (), wanted, connected_s, pins, WELL_KNOWN, job=job)
+
+
+def lost(wanted: int | None, now_s: float, reason: str) -> Cursor:
+    """After the cursor was lost: find the folders again, walk them, compare with the index."""
+    return Cursor(Chain("", origin=BACKFILL), (), wanted, now_s, names=WELL_KNOWN, job=Job(reason))
+
+
 def resumed(cursor: Cursor) -> Cursor:
     """At the beginning of an invocation: a round that was cut off counts for nothing, and live changes come first."""
     fresh = cursor.each(lambda chain: replace(chain, read=False, alone=False))
@@ -175,7 +187,7 @@ def encode(cursor: Cursor) -> str:
 
 
 def decode(text: str) -> Cursor:
-    """Raises ContractBroken for what `encode` did not write: a cursor that can't be read is lost state, never a guess."""
+    """Raises ContractBroken for what `encode` did not write: such a cursor is lost state, never a guess."""
     try:
         folders, chains, wanted, since_s, pins, names, shown, job, sweeps, *rest = orjson.loads(
             zlib.decompress(b64decode(text, validate=True))

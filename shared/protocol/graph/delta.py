@@ -2,7 +2,7 @@
 
     first request     $select, $orderby=receivedDateTime desc; never $top, which caps the whole round (facts A1-10)
     any request       Prefer: page size, immutable ids, body type; none of them outlives the request that carries it
-    a link            to the configured scheme, host and port below /v1.0, else ContractBroken: a token goes nowhere else
+    a link            to the configured scheme, host and port below /v1.0, else ContractBroken: no token elsewhere
     over quota        delta is refused, since it writes to the mailbox; the folder's list of what came since is read
 
     rows of one message in one answer          fact
@@ -69,8 +69,10 @@ def request(asking: Asking, chain: Chain) -> Request:
 
 
 def _listing(asking: Asking, chain: Chain) -> Request:
-    """Mail that came at or after the newest one shown so far, the newest first. A property in $orderby has to be the first
-    in $filter."""
+    """Mail that came at or after the newest one shown so far, the newest first.
+
+    What is in $orderby has to come first in $filter, else the request is refused as inefficient.
+    """
     query = [("$select", _select(asking, chain)), ("$orderby", NEWEST_FIRST), ("$top", str(asking.page_size))]
     if chain.received_s:
         query.insert(1, ("$filter", f"receivedDateTime ge {instant(chain.received_s)}"))

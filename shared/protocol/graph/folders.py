@@ -4,9 +4,9 @@
     mailFolders/delta                  name, parent, hidden, item count; `@removed` where a folder is gone
     $batch of the well-known names     which folder is the inbox, the dumpster, …, in any language; hidden ones too
 
-A folder keeps its number for ever, gone or not. Tracked is what is there and, with OUTLOOK_FOLDERS=all, not hidden, else
-what is listed by well-known name or id. What is in no table may be a new folder or one that is never shown: that is told
-by the folder chain, before a message is said to have left.
+A folder keeps its number for ever, gone or not. Tracked is what is there and, with OUTLOOK_FOLDERS=all, not hidden,
+else what is listed by well-known name or id. What is in no table may be a new folder or one that is never shown: that
+is told by the folder chain, before a message is said to have left.
 
 Source: https://learn.microsoft.com/en-us/graph/api/resources/mailfolder
 """
@@ -45,16 +45,18 @@ class Folder:
 
 
 class FolderTable:
-    """Folders by the order in which they were first shown; grows, never reorders. `asked`: OUTLOOK_FOLDERS, None = all."""
+    """Folders by the order in which they were first shown; never reorders. `asked`: OUTLOOK_FOLDERS, None = all."""
 
     def __init__(self, stored: str | None, asked: Sequence[str] | None) -> None:
-        self._folders = {fields["id"]: Folder(**fields) for fields in orjson.loads(stored or "[]")}
+        stored_folders = (Folder(**fields) for fields in orjson.loads(stored or "[]"))
+        self._folders = {folder.id: folder for folder in stored_folders}
         self._codes = {folder_id: code for code, folder_id in enumerate(self._folders)}
         self._ids = list(self._folders)
         self._asked = None if asked is None else frozenset(asked) | {each.lower() for each in asked}
         self.changed = False
 
     def dump(self) -> str:
+        """For the account's field `folders`."""
         return orjson.dumps([asdict(folder) for folder in self._folders.values()]).decode()
 
     def get(self, folder_id: str | None) -> Folder | None:

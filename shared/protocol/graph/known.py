@@ -47,6 +47,9 @@ class Prefixes:
         self.prefixes = list(prefixes)
         self.grown = False
 
+    def dump(self) -> str:
+        return orjson.dumps(self.prefixes).decode()
+
     def pack(self, message_id: str) -> str:
         for number, prefix in enumerate(self.prefixes):
             if message_id.startswith(prefix):
@@ -84,8 +87,9 @@ class Known:
 
 def known(said: Mapping[str, Any], folder: int, modified_ms: int) -> Known:
     """Of a whole message, or of as many of its fields as there are."""
-    flags = {name: bool(said.get(name)) for name in FLAGS}
-    return Known(folder, **flags, modified_ms=modified_ms, **digests(said, draft=flags["draft"]))
+    flags: dict[str, Any] = {name: bool(said.get(name)) for name in FLAGS}
+    hashes: dict[str, Any] = digests(said, draft=flags["draft"])
+    return Known(folder, modified_ms=modified_ms, **flags, **hashes)
 
 
 def digests(said: Mapping[str, Any], *, draft: bool) -> dict[str, str]:
@@ -130,12 +134,9 @@ def unpack(value: str) -> Known:
         hashes = [value[at : at + 4] for at in range(3, VALUE_HEAD, 4)]
         rest = value[VALUE_HEAD:]
         modified_ms = _from_codes(rest[1:]) if rest.startswith(".") else _from_codes(rest) * 1000
-        return Known(
-            high * len(CODES) + low,
-            **{name: bool(flags >> n & 1) for n, name in enumerate(FLAGS)},
-            modified_ms=modified_ms,
-            **dict(zip(HASHED, hashes, strict=True)),  # type: ignore[arg-type]
-        )
+        told: dict[str, Any] = {name: bool(flags >> n & 1) for n, name in enumerate(FLAGS)}
+        told |= zip(HASHED, hashes, strict=True)
+        return Known(high * len(CODES) + low, modified_ms=modified_ms, **told)
     except ValueError as error:
         raise ContractBroken("an index entry can't be read") from error
 

@@ -9,7 +9,7 @@
     403 ErrorQuotaExceeded                                         NOT_FOUND: delta does not work, listing does
     429, 509; ErrorTooManyObjectsOpened                            THROTTLED
     403 ErrorAccessDenied of one part of a batch                   THROTTLED: a burst was once answered so (facts A2-5)
-    403 with any other code, alone                                 FORBIDDEN: the adapter has asked again by itself already
+    403 with any other code, alone                                 FORBIDDEN: the adapter has asked again by itself
     404 MailboxNotEnabledForRESTAPI, ErrorInvalidUser              FORBIDDEN: this user has no mailbox here (any more)
     403, 404, 410 without Graph's JSON error                       DOWN: somebody's proxy; no page of HTML deletes mail
     any other 4xx                                                  REFUSED

@@ -1,0 +1,60 @@
+"""Messages read by id, 20 in a `$batch`: the truth of that moment, and the only proof that one is gone.
+
+    key           asked for                        says
+    m-<packed>    everything, the body too         Fetched, whole
+    c-<packed>    everything but the body          Fetched, with the fields that it tells
+    either        404 with Graph's own error       Gone
+
+Source: https://learn.microsoft.com/en-us/graph/api/message-get
+"""
+
+from collections.abc import Sequence
+from urllib.parse import quote
+
+from shared.core.message import Message
+from shared.protocol.graph import message, refusal
+from shared.protocol.graph.chains import Mailbox
+from shared.protocol.graph.delta import ROOT
+from shared.protocol.graph.document import read_json
+from shared.protocol.status import Kind, Status
+from shared.protocol.step import Failed, Fetched, Gone, Want
+from shared.protocol.wire import Request, Response
+
+WHOLE, CONFIRMED = "m-", "c-"
+
+
+def parts(box: Mailbox, wants: Sequence[Want]) -> dict[str, tuple[tuple[Want, ...], Request]]:
+    """One part each, by key."""
+    found: dict[str, tuple[tuple[Want, ...], Request]] = {}
+    for want in wants:
+        path = f"{ROOT}/messages/{quote(want.message_id, safe='=')}"
+        select = message.select(want.content and box.asking.reading.with_body)
+        key = (WHOLE if want.content else CONFIRMED) + box.ids.pack(want.message_id)
+        found[key] = ((want,), box.asking.get(path, ("$select", select)))
+    return found
+
+
+def part(
+    box: Mailbox, key: str, message_id: str, response: Response, now_s: float
+) -> tuple[Status, dict[str, Fetched | Gone | Failed | None]]:
+    status = refusal.read(response, now_s, of_batch=True)
+    if status.kind is Kind.OK:
+        return status, {message_id: _read(box, key, message_id, response) or Failed("unreadable", counts=True)}
+    if status.kind is Kind.NOT_FOUND and response.status == 404:
+        box.debts.settle(box.ids.pack(message_id))
+        return status, {message_id: Gone()}
+    return status, {message_id: Failed(status.reason or str(status.http), counts=True)}
+
+
+def _read(box: Mailbox, key: str, message_id: str, response: Response) -> Fetched | None:
+    try:
+        row = read_json(response.body)
+    except ValueError:
+        return None
+    if not isinstance(row, dict) or row.get("id") != message_id:
+        return None
+    whole = message.parse(row, box.asking.reading)
+    if key.startswith(WHOLE):
+        return whole
+    told: Message = {"id": message_id, **message.fields(row, box.asking.reading)}  # type: ignore[typeddict-item]
+    return Fetched(told, whole.version)
