@@ -6,7 +6,7 @@ SHELL := /bin/sh
 .SHELLFLAGS := -ec
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help run test serve check bench lock clean
+.PHONY: help run test serve check bench bench-cold push lock clean
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -20,7 +20,7 @@ export PYTHONUNBUFFERED := 1
 unexport PYTHONPATH PYTHONHOME
 
 help: ## list the targets
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(INSTALLED) ## start the local stack, sync two mailboxes, print the report, keep serving (ONCE=1 stops there)
 	@exec $(PY) -m infra.local.run
@@ -41,6 +41,12 @@ check: $(INSTALLED) ## format, lint, types, architecture and house rules
 
 bench: $(INSTALLED) ## measure Tidemark beside its peers, print the ratios, write them as JSON
 	@exec $(PY) -m tests.benchmarks
+
+bench-cold: $(INSTALLED) ## measure push-webhook's cold start beside an empty function (ROUNDS=15)
+	@exec $(PY) -m tests.benchmarks.cold
+
+push: $(INSTALLED) ## deliver messages one by one, tell how soon pushes bring them into the log (COUNT=200 GAP_S=1.2)
+	@exec $(PY) -m tests.benchmarks.push
 
 lock: $(INSTALLED) ## resolve pyproject.toml anew into requirements.lock
 	@$(VENV)/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --upgrade --quiet \

@@ -5,6 +5,8 @@ functions-framework --source functions/app.py --target app --asgi
 """
 
 import argparse
+import signal
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from functions.accounts import accounts
 from functions.gmail_sync import gmail_sync
 from functions.mailbox import mailbox
 from functions.outlook_sync import outlook_sync
+from functions.push_webhook import push_webhook
 from functions.status import status
 from shared.edge import guarded, problem, segments
 
@@ -25,8 +28,11 @@ FUNCTIONS: dict[str, Any] = {
     "gmail-sync": gmail_sync,
     "mailbox": mailbox,
     "outlook-sync": outlook_sync,
+    "push-webhook": push_webhook,
     "status": status,
 }
+
+STOP_TIMEOUT_S = 10  # for requests in flight: a reader may wait longer, and a sync is resumed by the next
 
 
 @functions_framework.aio.http
@@ -49,7 +55,16 @@ def main() -> None:
     asgi = functions_framework.aio.create_asgi_app(  # type: ignore[no-untyped-call]
         "app", str(Path(__file__).resolve())
     )
-    uvicorn.run(asgi, host=given.host, port=given.port, log_level="warning", lifespan="off", timeout_keep_alive=75)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn sends it on when it has stopped
+    uvicorn.run(
+        asgi,
+        host=given.host,
+        port=given.port,
+        log_level="warning",
+        lifespan="off",
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=STOP_TIMEOUT_S,
+    )
 
 
 if __name__ == "__main__":

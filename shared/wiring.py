@@ -6,73 +6,54 @@ The clients are made at the first request, never at import: gunicorn imports in 
 """
 
 import asyncio
-import os
 from collections import Counter
 from collections.abc import Callable, Mapping
-from functools import cached_property, lru_cache, partial
-from typing import Any, ClassVar, Protocol
+from functools import cached_property, partial
+from typing import Any, ClassVar
 from weakref import WeakKeyDictionary
 
 from starlette.responses import Response
 
-from shared.adapters import http_client, redis_store
+from shared.adapters import http_client
 from shared.adapters.access import Access, Refreshed
 from shared.adapters.clock import SystemClock
+from shared.adapters.consents import Consents
 from shared.adapters.gmail import Gmail
 from shared.adapters.graph import Graph
 from shared.adapters.http_client import HttpClient
-from shared.adapters.oauth import AppMisconfigured
+from shared.adapters.provider import Provider
 from shared.adapters.redis_accounts import RedisAccounts
 from shared.adapters.redis_client import RedisClient
 from shared.adapters.redis_store import RedisStore
 from shared.adapters.sealing import Sealer
-from shared.config import Settings, SettingsError, load
-from shared.core.errors import AuthorizationLost, BadRequest, TidemarkError
+from shared.config import Settings
+from shared.config import settings_or_exit as settings_or_exit
+from shared.connecting import Connecting
+from shared.consent import Consent
+from shared.core import watch
+from shared.core.errors import BadRequest
 from shared.core.message import instant
-from shared.core.quota import Governor, Window
 from shared.edge import json_answer
 from shared.log import log
 from shared.sync import alerts, parked
 from shared.sync.calls import Calls, Limits
-from shared.sync.connect import Connected, Grant, connect, same_address
+from shared.sync.connect import Connected
 from shared.sync.hydrate import Hydrator
-from shared.sync.ports import Begun, Clock, Refused, Stream, Transport
-from shared.sync.run import Objectives, Outcome, Run
+from shared.sync.intake import follow
+from shared.sync.looks import Looks
+from shared.sync.outcome import Objectives, Outcome
+from shared.sync.ports import Begun, Clock, Refused
+from shared.sync.renew import renew
+from shared.sync.run import Run
 from shared.sync.step import Patience, Steps
 from shared.sync.sweep import sweep
 
 INVOCATION_SLACK_S = 60.0  # requests that are in flight when the budget ends, and the last append
-
-
-@lru_cache(maxsize=1)
-def settings_or_exit() -> Settings:
-    """Read once a process. A bad value stops the function at start, with one line that names it."""
-    try:
-        return load(os.environ)
-    except SettingsError as error:
-        raise SystemExit(str(error)) from None
+GONE = frozenset({"unknown", "deleting"})
 
 
 def invocation_timeout_s(settings: Settings) -> float:
     return settings.max_sync_duration + INVOCATION_SLACK_S
-
-
-class Provider(Protocol):
-    """Gmail or Graph, as far as both are used alike; `profile` gives the address, and what pins the first cursor."""
-
-    name: str
-    governor: Governor | None
-    cache_tag: str
-
-    async def refresh(self, refresh_token: str) -> Refreshed: ...
-    async def revoke(self, refresh_token: str) -> None: ...
-    async def profile(self, access_token: str) -> tuple[str, Any]: ...
-    def first_cursor(self, pin: Any, snapshot_id: str, /) -> str: ...
-    def transport(self, access: Access) -> Transport: ...
-    def stream(self, fields: Mapping[str, str]) -> Stream: ...
-    def cursor(self, begun: Begun, opened: Any) -> Any: ...
-    def window(self, fields: Mapping[str, str]) -> Window: ...
-    def progress(self, fields: Mapping[str, str]) -> dict[str, str] | None: ...
 
 
 class Wiring:
@@ -112,6 +93,13 @@ class Wiring:
         return RedisAccounts(self.redis, self.clock)
 
     @cached_property
+    def connecting(self) -> Connecting:
+        return Connecting(self.redis, self.accounts, self.sealer, self.clock)
+
+    def consent(self, public_url: str) -> Consent:
+        return Consent(self.settings, self.http, Consents(self.redis, self.sealer, self.clock), public_url)
+
+    @cached_property
     def providers(self) -> Mapping[str, Provider]:
         made: tuple[Provider, ...] = (
             Gmail(self.settings, self.http, self.clock),
@@ -136,41 +124,25 @@ class Wiring:
             ids = await self.accounts.due(provider)
             return json_answer(await sweep(ids, partial(self._swept, provider, deadline_s), deadline_s, self.clock))
         result = await self.sync(provider, account_id, deadline_s)
-        if result["status"] in ("unknown", "deleting"):
-            raise BadRequest(404, "unknown_account", "there is no such account")
+        if result["status"] in GONE:
+            raise _unknown()
         return json_answer(result)
 
-    async def _swept(self, provider: str, deadline_s: float, account_id: str) -> dict[str, Any]:
-        """One account of a ping; what a killed deletion left is cleared away."""
-        result = await self.sync(provider, account_id, deadline_s)
+    async def _swept(self, provider: str, deadline_s: float, account_id: str) -> dict[str, Any] | None:
+        """One account of a ping, None for one that is gone; what a killed deletion left is cleared away."""
+        result = await self.sync(provider, account_id, deadline_s, ping=True)
         if result["status"] == "deleting":
             await self._forget(account_id, await self.accounts.fields(account_id))
-        return result
+        return None if result["status"] in GONE else result
 
     async def import_account(
         self, provider: str, email: str, user_id: str, refresh_token: str, account_id: str | None
     ) -> Connected:
         """POST /accounts: the token is tried, the profile read, the cursor pinned; no sync is run."""
-        of = self._provider(provider)
-        try:
-            tokens = await of.refresh(refresh_token)
-            address, pin = await of.profile(tokens.access_token)
-        except AppMisconfigured as error:
-            raise BadRequest(422, "app_misconfigured", "the token is not one of this application's client") from error
-        except AuthorizationLost as error:
-            raise BadRequest(422, "grant_refused", f"the provider does not accept the token: {error.reason}") from error
-        if not same_address(address, email):
-            raise BadRequest(409, "address_mismatch", "the token belongs to another mailbox than the e-mail says")
-        grant = Grant(
-            tokens.refresh_token or refresh_token,
-            tokens.access_token,
-            tokens.expires_at_s,
-            address,
-            partial(of.first_cursor, pin),
-        )
-        return await connect(
-            provider, user_id, account_id, grant, self.accounts, self.sealer, self.clock, redis_store.new_epoch
-        )
+        return await self.connecting.by_token(self._provider(provider), email, user_id, refresh_token, account_id)
+
+    async def connect_consented(self, provider: str, user_id: str, tokens: Refreshed) -> Connected:
+        return await self.connecting.by_consent(self._provider(provider), user_id, tokens)
 
     def _provider(self, name: str) -> Provider:
         if name not in self.providers:
@@ -178,14 +150,16 @@ class Wiring:
         return self.providers[name]
 
     async def _known(self, account_id: str) -> dict[str, str]:
+        """The account's fields; one that is being deleted is gone for everyone but DELETE."""
         fields = await self.accounts.fields(account_id)
-        if not fields:
-            raise BadRequest(404, "unknown_account", "there is no such account")
+        if not fields or fields["state"] == "deleting":
+            raise _unknown()
         return fields
 
     async def list_accounts(self) -> list[dict[str, Any]]:
-        shown = [(each, await self.accounts.fields(each)) for each in await self.accounts.all_ids()]
-        return [self._shown(account_id, fields) for account_id, fields in shown if fields]
+        ids = await self.accounts.all_ids()
+        found = zip(ids, await self.accounts.fields_of(ids), strict=True)
+        return [self._shown(each, fields) for each, fields in found if fields and fields["state"] != "deleting"]
 
     async def show_account(self, account_id: str) -> dict[str, Any]:
         return self._shown(account_id, await self._known(account_id))
@@ -209,25 +183,21 @@ class Wiring:
 
     async def delete_account(self, account_id: str) -> None:
         """Marked first, so that what still runs is refused; then revoked and forgotten. A second call finds nothing."""
-        fields = await self._known(account_id)
+        fields = await self.accounts.fields(account_id)
+        if not fields:
+            raise _unknown()
         await self.accounts.mark_deleted(account_id, fields["provider"])
         await self._forget(account_id, fields)
 
     async def _forget(self, account_id: str, fields: Mapping[str, str]) -> None:
         if not fields:
             return
-        provider = fields["provider"]
-        try:
-            sealed = fields["refresh"]
-            token = self.sealer.open(sealed, account_id=account_id, provider=provider, purpose="refresh")
-            await self._provider(provider).revoke(token)
-        except TidemarkError as error:
-            log("revocation_failed", level="warning", error=error, account_id=account_id)
-        await self.accounts.forget(account_id, provider, fields["address"])
+        await self.connecting.forget(self._provider(fields["provider"]), account_id, fields)
 
     async def ask_resync(self, account_id: str, *, content: bool) -> None:
         fields = await self._known(account_id)
-        await self.accounts.ask_resync(account_id, fields["provider"], content=content)
+        if not await self.accounts.ask_resync(account_id, fields["provider"], content=content):
+            raise _unknown()
 
     async def status(self) -> dict[str, Any]:
         accounts = await self.list_accounts()
@@ -239,12 +209,12 @@ class Wiring:
             "breakers": {name: await self.accounts.breaker(name) for name in self.providers},
         }
 
-    async def sync(self, provider: str, account_id: str, deadline_s: float, *, as_hint: bool = False) -> dict[str, Any]:
-        """One sync, as CONTRACT §3 answers it. Raises StoreDown."""
+    async def sync(self, provider: str, account_id: str, deadline_s: float, *, ping: bool = False) -> dict[str, Any]:
+        """One sync, as CONTRACT §3 answers it; a ping's also renews the watch. Raises StoreDown."""
         started_s = self.clock.now_s()
         redis = self.redis.counted()
         store = RedisStore(redis, self.clock, self.settings, provider)
-        begun = await store.begin(account_id, owner=self.clock.token(), as_hint=as_hint)
+        begun = await store.begin(account_id, owner=self.clock.token(), as_hint=False)
         if isinstance(begun, Refused):
             outcome = Outcome(begun.status, retry_after_s=begun.retry_after_s, reason=begun.reason)
             outcome.more = begun.status in ("lease_held", "cooling_down", "breaker_open")
@@ -257,16 +227,34 @@ class Wiring:
         s = self.settings
         limits = Limits(deadline_s, s.max_retries, s.rate_limit_backoff_factor, s.lease_ttl)
         calls = Calls(begun, store, transport, stream, self.clock, limits, of.governor)
+        if (ping or fields.get("watch_ask")) and watch.due(fields, started_s):
+            await self._renew_watch(of, begun, calls)
         hydrator = Hydrator(calls, stream, self.clock, of.window(fields))
         patience = Patience(s.max_retries, s.quarantine_after)
         kept = parked.load(fields.get("parked"))
-        steps = Steps(store, stream, calls, hydrator, self.clock, patience, of.cache_tag, kept)
+        outage = parked.load_outage(fields.get("outage"))
+        steps = Steps(store, stream, calls, hydrator, self.clock, patience, of.cache_tag, kept, outage)
         cursor = of.cursor(begun, stream)
         objectives = Objectives(s.slow_sync_threshold, s.freshness_objective)
         raised = alerts.load(fields.get("alerts"))
-        run = Run(begun, cursor, store, stream, calls, hydrator, steps, self.clock, started_s, objectives, raised)
+        looks = Looks.of(begun, store, calls, self.clock)
+        of_run = (begun, cursor, store, stream, calls, hydrator, steps, self.clock, started_s)
+        run = Run(*of_run, objectives, looks, raised)
         run.take_up(fields)
         return self._answer(account_id, await run.to_the_end(), started_s, redis, calls)
+
+    async def _renew_watch(self, of: Provider, begun: Begun, calls: Calls) -> None:
+        plan = of.watch(begun.account_id, begun.fields)
+        if plan is not None:
+            await renew(begun.account_id, begun.fields, plan, calls.plainly, self.accounts, self.clock, of.lapsing_s)
+
+    async def woken(self, provider: str, account_id: str) -> None:
+        """What a push has called for."""
+
+        async def sync() -> dict[str, Any]:
+            return await self.sync(provider, account_id, self.clock.now_s() + self.settings.max_sync_duration)
+
+        await follow(sync, self.clock.sleep)
 
     def _answer(
         self, account_id: str, outcome: Outcome, started_s: float, redis: RedisClient, calls: Calls | None
@@ -294,3 +282,7 @@ class Wiring:
             **answer["changes"],
         )
         return answer
+
+
+def _unknown() -> BadRequest:
+    return BadRequest(404, "unknown_account", "there is no such account")

@@ -1,12 +1,12 @@
-"""A world to sync Outlook in: the Graph stand-in and the REST bridge over real HTTP, the real wiring, a clock that skips.
+"""A world to sync Outlook in: the Graph stand-in and the REST bridge over HTTP, the real wiring, a clock that skips.
 
-    async with OutlookWorld(redis, INITIAL_SYNC_MESSAGES="all") as world:
-        account_id = await world.connect()
-        result = await world.sync(account_id)
-        await world.assert_log_equals_mailbox(account_id)
+async with OutlookWorld(redis, INITIAL_SYNC_MESSAGES="all") as world:
+    account_id = await world.connect()
+    result = await world.sync(account_id)
+    await world.assert_log_equals_mailbox(account_id)
 """
 
-import random
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
@@ -18,6 +18,7 @@ from infra.local.fold import apply
 from shared.adapters.redis_accounts import RedisAccounts
 from shared.core import change
 from shared.core.message import instant
+from shared.protocol.graph.document import whole_text
 from shared.wiring import Wiring
 from tests.conftest import RedisRest
 from tests.world import ADDRESS, Killed, SkippingClock, raw, settings
@@ -37,6 +38,7 @@ class OutlookWorld:
         self.clock = SkippingClock(self.graph.clock)
         self.steps: list[str] = []
         self.kill_at: int | None = None
+        self.on_step: Callable[[int], None] = lambda number: None
         self._instances: list[Wiring] = []
         self.tracked: set[str] | None = None
 
@@ -70,6 +72,7 @@ class OutlookWorld:
 
     def _step(self, name: str) -> None:
         self.steps.append(name)
+        self.on_step(len(self.steps))
         if self.kill_at is not None and len(self.steps) == self.kill_at:
             self.kill_at = None
             raise Killed
@@ -148,7 +151,7 @@ class OutlookWorld:
             return False
         if self.tracked is not None:
             return folder["well_known"] not in self.tracked
-        return bool(folder["hidden"] or folder["parent_id"] is None or folder["well_known"] == "recoverableitemsdeletions")
+        return bool(folder["hidden"] or folder["parent_id"] is None)
 
     def truth(self) -> dict[str, dict[str, Any]]:
         """What is in the tracked folders."""
@@ -176,7 +179,7 @@ class OutlookWorld:
                 "unread": not resource["is_read"],
                 "flagged": resource["flag"] == "flagged",
                 "categories": sorted(resource["categories"]),
-                "subject": resource["subject"],
+                "subject": resource["subject"] and whole_text(resource["subject"]),
                 "draft": resource["is_draft"],
                 "received_at": instant(resource["received_at_s"] // 1),
             }
@@ -191,7 +194,3 @@ class OutlookWorld:
     def start_counting(self) -> None:
         self.graph.reset_counters()
         self.redis.bridge.reset()
-
-
-def shuffled(seed: int) -> random.Random:
-    return random.Random(f"outlook-{seed}")

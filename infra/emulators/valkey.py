@@ -163,15 +163,15 @@ def _spawn(binary: str, port: int, folder: str) -> "subprocess.Popen[bytes]":
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
-        preexec_fn=_die_with_parent(),
+        preexec_fn=die_with_parent(signal.SIGKILL),
     )
 
 
-def _die_with_parent() -> Callable[[], None] | None:
+def die_with_parent(number: signal.Signals) -> Callable[[], None] | None:
     """What the child runs between fork and exec: system calls looked up before, as other threads may hold locks."""
     if sys.platform != "linux":
         return None
-    prctl, parent, signal_number = ctypes.CDLL(None, use_errno=True).prctl, os.getpid(), int(signal.SIGKILL)
+    prctl, parent, signal_number = ctypes.CDLL(None, use_errno=True).prctl, os.getpid(), int(number)
 
     def arm() -> None:
         prctl(PR_SET_PDEATHSIG, signal_number, 0, 0, 0)

@@ -9,7 +9,10 @@ from dataclasses import dataclass
 
 import httpx
 
-MASK = "id,threadId,labelIds,snippet,payload/headers,internalDate,historyId,sizeEstimate"
+MASKS = {
+    "metadata": "id,threadId,labelIds,snippet,payload/headers,internalDate,historyId,sizeEstimate",
+    "full": "id,threadId,labelIds,snippet,payload,internalDate,historyId,sizeEstimate",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +22,7 @@ class Baseline:
     seconds: float
 
 
-def gmail(url: str, access_token: Callable[[], str], wanted: int | None) -> Baseline:
+def gmail(url: str, access_token: Callable[[], str], wanted: int | None, form: str = "metadata") -> Baseline:
     """Reads the newest `wanted` messages (None: all) of the token's mailbox; a token that has expired is replaced."""
     began_s = time.monotonic()
     calls = 0
@@ -51,5 +54,5 @@ def gmail(url: str, access_token: Callable[[], str], wanted: int | None) -> Base
             if not token:
                 break
         for message_id in ids:
-            get(f"/gmail/v1/users/me/messages/{message_id}", format="metadata", fields=MASK)
+            get(f"/gmail/v1/users/me/messages/{message_id}", format=form, fields=MASKS[form])
     return Baseline(len(ids), calls, time.monotonic() - began_s)

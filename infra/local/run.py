@@ -1,29 +1,46 @@
-"""`make run`: connects a mailbox, syncs it, tells what it cost, and goes on serving while new mail arrives.
+"""`make run`: connects the mailboxes, syncs them, tells what it cost, and goes on serving while new mail arrives.
 
     ONCE=1         stop after the report              MAIL=path       an mbox file, a Maildir or a folder of .eml files
     REPORT=path    the report as JSON too             CLOCK_RATE=60   a quota minute lasts a second
     LATENCY_MS=100 of every provider request          and any setting of the functions (INITIAL_SYNC_MESSAGES=all, …)
 
-The N+1 client reads an identical mailbox of its own on the same emulator, right after the sync.
+The N+1 client reads an identical mailbox of its own on the same emulator, right after the sync. A provider is one
+object (`Provider`): what its stand-in is asked for, and what its mailbox must have become in the log.
 """
 
+import math
 import os
 import signal
 import sys
 import time
+from collections.abc import Mapping
+from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 
-from infra.local import baseline, report
+from infra.emulators import mail
+from infra.local import gmail, report
+from infra.local.baseline import Baseline
 from infra.local.fold import fold
-from infra.local.stack import Shape, Stack
-from shared.config import SETTINGS
+from infra.local.stack import PartFailed, Shape, Stack
+from shared.config import SETTINGS, SettingsError, load
 
-ADDRESS, TWIN = "robin@example.com", "twin@example.com"
 NEW_MAIL_EVERY_S = 5.0
 SYNCS_MAX = 10_000
+
+
+class Provider(Protocol):
+    name: str
+    sync: str
+    address: str
+
+    def refresh_token(self) -> str: ...
+    def difference(self, folded: Mapping[str, Mapping[str, Any]]) -> tuple[int, int]: ...
+    def n_plus_1(self) -> Baseline: ...
+    def deliver(self, number: int) -> None: ...
+    def close(self) -> None: ...
 
 
 def main() -> int:
@@ -32,97 +49,111 @@ def main() -> int:
         signal.signal(number, _interrupted)
     try:
         shape = _shape()
-        with Stack(shape, (ADDRESS, TWIN)) as stack:
-            row = _gmail(stack)
-            print(report.table([row], shape.latency_ms, shape.clock_rate), flush=True)
-            if path := os.environ.get("REPORT"):
-                report.write(path, [row], shape.latency_ms, shape.clock_rate)
-            if row.lost or row.invented:
-                return 1
-            if os.environ.get("ONCE") != "1":
-                _serve(stack)
-        return 0
+        stack = Stack(shape, (gmail.ADDRESS, gmail.TWIN))
+        load(stack.settings())
+        with stack:
+            return _run(stack)
     except KeyboardInterrupt:
         return 0
-    except (ValueError, RuntimeError, httpx.HTTPError) as error:
+    except (ValueError, SettingsError, PartFailed, OSError, httpx.HTTPError) as error:
         print(f"make run: {error}", file=sys.stderr)
         return 2
 
 
 def _interrupted(number: int, frame: FrameType | None) -> None:
+    """Once: a second Ctrl-C must not interrupt the stopping."""
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
 def _shape() -> Shape:
-    mail = os.environ.get("MAIL") or None
-    if mail and not os.path.exists(mail):
-        raise ValueError(f"MAIL={mail}: there is nothing")
+    """What is wrong with it is found before anything is started. Raises ValueError, in one line."""
+    path = os.environ.get("MAIL") or None
+    if path:
+        mail.load(path)
+    parent = Path(os.environ.get("REPORT") or ".").parent
+    if not parent.is_dir():
+        raise ValueError(f"REPORT: there is no folder {parent}")
     settings = {each.name: os.environ[each.name] for each in SETTINGS if os.environ.get(each.name)}
-    return Shape(
-        mail, float(os.environ.get("CLOCK_RATE", "60")), float(os.environ.get("LATENCY_MS", "100")), settings=settings
-    )
+    return Shape(path, _number("CLOCK_RATE", 60), _number("LATENCY_MS", 100), settings=settings)
 
 
-def _gmail(stack: Stack) -> report.Row:
-    admin = httpx.Client(base_url=stack.gmail_url, timeout=120.0)
-    functions = httpx.Client(base_url=stack.url, headers={"authorization": f"Bearer {stack.key}"}, timeout=600.0)
-    with admin, functions:
-        token = _admin(admin, "refresh_token", address=ADDRESS)["token"]
-        body = {"provider": "gmail", "email": ADDRESS, "user_id": "robin", "refresh_token": token}
-        account_id = functions.post("/accounts", json=body).raise_for_status().json()["account_id"]
-        _admin(admin, "reset_counters")
-        calls = units = requests = 0
-        began_s = time.monotonic()
-        for _ in range(SYNCS_MAX):
-            done = functions.post("/gmail-sync", json={"account_id": account_id}).raise_for_status().json()
-            calls, units = calls + done["api_calls"], units + done["quota_units"]
-            requests += done["redis_requests"]
-            if not done["more"]:
-                break
-            time.sleep(min(5.0, done.get("retry_after_s", 0.0)))
-        seconds = time.monotonic() - began_s
-        folded = fold(functions, account_id)
-        truth = admin.get("/_admin/mailbox", params={"address": ADDRESS}).raise_for_status().json()
-        wanted = stack.shape.settings.get("INITIAL_SYNC_MESSAGES", "100")
-        limit = None if wanted == "all" else int(wanted)
-        plain = baseline.gmail(
-            stack.gmail_url, lambda: str(_admin(admin, "access_token", address=TWIN)["token"]), limit
-        )
-        expected = min(limit if limit is not None else len(truth), len(truth))
-        known = [each for each in folded if each in truth and _same(folded[each], truth[each])]
-        return report.Row(
-            *("gmail", len(folded), calls, plain.calls, units, requests, seconds, plain.seconds),
-            lost=expected - len(known),
-            invented=len(folded) - len(known),
-        )
+def _number(name: str, default: float) -> float:
+    text = os.environ.get(name) or str(default)
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= 100_000 or (name == "CLOCK_RATE" and value == 0):
+        raise ValueError(f"{name}={text}: a number is wanted")
+    return value
 
 
-def _same(message: dict[str, Any], resource: dict[str, Any]) -> bool:
-    return sorted(message["labels"]) == sorted(resource.get("labelIds", [])) and bool(message["received_at"])
+def _run(stack: Stack) -> int:
+    key = {"authorization": f"Bearer {stack.key}"}
+    providers: tuple[Provider, ...] = (gmail.Gmail(stack.gmail_url, stack.shape.settings),)
+    try:
+        with httpx.Client(base_url=stack.url, headers=key, timeout=600.0) as functions:
+            accounts = {provider.name: _connect(provider, functions) for provider in providers}
+            rows = [_row(provider, functions, accounts[provider.name]) for provider in providers]
+            _report(rows, stack.shape)
+            if any(row.lost or row.invented for row in rows):
+                return 1
+            if os.environ.get("ONCE") != "1":
+                _serve(stack, providers, functions, accounts)
+            return 0
+    finally:
+        for provider in providers:
+            provider.close()
 
 
-def _admin(client: httpx.Client, operation: str, **fields: Any) -> dict[str, Any]:
-    return dict(client.post(f"/_admin/{operation}", json=fields).raise_for_status().json())
+def _connect(provider: Provider, functions: httpx.Client) -> str:
+    body = {"provider": provider.name, "email": provider.address, "user_id": "robin"}
+    answer = functions.post("/accounts", json={**body, "refresh_token": provider.refresh_token()})
+    return str(answer.raise_for_status().json()["account_id"])
 
 
-def _serve(stack: Stack) -> None:
-    print(
-        f"\nserving on {stack.url} (key {stack.key}); a new message every {NEW_MAIL_EVERY_S:g} s; Ctrl-C ends",
-        flush=True,
-    )
+def _row(provider: Provider, functions: httpx.Client, account_id: str) -> report.Row:
+    """The first sync, again while there is more; then the log against the mailbox, and the N+1 client."""
+    calls = units = requests = 0
+    began_s = time.monotonic()
+    for _ in range(SYNCS_MAX):
+        done = functions.post(provider.sync, json={"account_id": account_id}).raise_for_status().json()
+        calls, units = calls + done["api_calls"], units + done["quota_units"]
+        requests += done["redis_requests"]
+        if not done["more"]:
+            break
+        time.sleep(min(5.0, done.get("retry_after_s", 0.0)))
+    seconds = time.monotonic() - began_s
+    folded = fold(functions, account_id)
+    plain = provider.n_plus_1()
+    lost, invented = provider.difference(folded)
+    figures = (len(folded), calls, plain.calls, units, requests, seconds, plain.seconds)
+    return report.Row(provider.name, *figures, lost, invented)
+
+
+def _report(rows: list[report.Row], shape: Shape) -> None:
+    print(report.table(rows, shape.latency_ms, shape.clock_rate), flush=True)
+    if path := os.environ.get("REPORT"):
+        report.write(path, rows, shape.latency_ms, shape.clock_rate)
+
+
+def _serve(stack: Stack, providers: tuple[Provider, ...], functions: httpx.Client, accounts: Mapping[str, str]) -> None:
+    print(f"\nserving on {stack.url}; new mail every {NEW_MAIL_EVERY_S:g} s; Ctrl-C ends. The log, for example:")
+    for account_id in accounts.values():
+        print(f"  curl -H 'Authorization: Bearer {stack.key}' '{stack.url}/mailbox/changes?account_id={account_id}'")
+    sys.stdout.flush()
     number = 0
-    with (
-        httpx.Client(base_url=stack.gmail_url, timeout=30.0) as admin,
-        httpx.Client(base_url=stack.url, headers={"authorization": f"Bearer {stack.key}"}, timeout=600.0) as functions,
-    ):
-        while True:
-            time.sleep(NEW_MAIL_EVERY_S)
-            number += 1
-            raw = f"From: A Friend <friend@example.org>\r\nSubject: New message {number}\r\n\r\nHello {number}.\r\n"
-            _admin(admin, "deliver", address=ADDRESS, raw=raw)
-            swept = functions.post("/gmail-sync").raise_for_status().json()
+    while True:
+        time.sleep(NEW_MAIL_EVERY_S)
+        stack.raise_if_a_part_ended()
+        number += 1
+        for provider in providers:
+            provider.deliver(number)
+            swept = functions.post(provider.sync).raise_for_status().json()
             found = sum(result["count"] for result in swept["results"])
-            print(f"new message {number}: {found} change(s) in the log", flush=True)
+            print(f"{provider.name}: new message {number}, {found} change(s) in the log", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,17 +1,24 @@
-"""The local stack: every part a process of its own on 127.0.0.1, started in order, stopped by pid whatever happens.
+"""The local stack: every part a process of its own on 127.0.0.1, stopped by pid whatever happens.
 
-redis      Valkey behind the Upstash REST bridge    infra.emulators.upstash_rest
-gmail      Gmail, Google's token endpoint           infra.emulators.gmail
-functions  every function, under functions-framework --asgi
+    redis       Valkey behind the Upstash REST bridge    infra.emulators.upstash_rest
+    gmail       Gmail, Google's token endpoint           infra.emulators.gmail
+    functions   every function, under functions-framework --asgi
+
+The stand-ins choose their port themselves and say it on their first line. functions-framework cannot: it is given a
+free one, and another if somebody else was faster; what answers there is ours only if it knows our key.
+A part has a session of its own, so Ctrl-C reaches only who started it; on Linux it ends with its parent.
 """
 
 import base64
 import os
+import re
 import secrets
+import select
 import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,11 +28,19 @@ from typing import Self
 import httpx
 
 from infra.emulators.gmail.settings import Settings as GmailSettings
+from infra.emulators.valkey import die_with_parent
 
 ROOT = Path(__file__).resolve().parents[2]
 START_TIMEOUT_S = 60.0
-STOP_TIMEOUT_S = 10.0
+STOP_TIMEOUT_S = 15.0
+PORTS_TRIED = 3
+POLL_S = 0.05
 PASSED_ON = ("PATH", "HOME", "LANG", "TMPDIR", "PYTHONUNBUFFERED", "VIRTUAL_ENV")
+NOT_YET = "http://127.0.0.1:1"
+
+
+class PartFailed(RuntimeError):
+    """A part did not start: which one, and how it ended. What it said itself is on stderr above."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +50,18 @@ class Shape:
     mail: str | None = None
     clock_rate: float = 60.0
     latency_ms: float = 100.0
-    part_latency_ms: float = 1.0
+    part_latency_ms: float = 3.0  # 25 parts in 175 ms: facts/gmail.md 1.2
     settings: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    name: str
+    process: "subprocess.Popen[bytes]"
+
+    def raise_if_ended(self) -> None:
+        if (code := self.process.poll()) is not None:
+            raise PartFailed(f"{self.name} ended with {code}")
 
 
 def free_port() -> int:
@@ -49,17 +74,20 @@ def free_port() -> int:
 class Stack:
     """`url` of the functions, `gmail_url`, `redis_url`; `key` opens the functions. A context manager."""
 
-    def __init__(self, shape: Shape, mailboxes: tuple[str, ...]) -> None:
+    def __init__(self, shape: Shape, gmail_mailboxes: tuple[str, ...]) -> None:
         self.shape = shape
         self.key = secrets.token_urlsafe(16)
         self._redis_token = secrets.token_urlsafe(16)
-        self._mailboxes = mailboxes
-        self._processes: list[subprocess.Popen[bytes]] = []
-        self.redis_url, self.gmail_url, self.url = (f"http://127.0.0.1:{free_port()}" for _ in range(3))
+        self._gmail_mailboxes = gmail_mailboxes
+        self._parts: list[Part] = []
+        self.redis_url = self.gmail_url = self.url = NOT_YET
 
     def __enter__(self) -> Self:
         try:
-            self._start()
+            redis = self._run("redis", "-m", "infra.emulators.upstash_rest", "--token", self._redis_token)
+            gmail = self._run("gmail", "-m", "infra.emulators.gmail", *self._gmail_options())
+            self.redis_url, self.gmail_url = _said_url(redis), _said_url(gmail)
+            self.url = self._functions()
         except BaseException:
             self.stop()
             raise
@@ -69,31 +97,6 @@ class Stack:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
-
-    def _start(self) -> None:
-        shape = self.shape
-        self._run("-m", "infra.emulators.upstash_rest", "--port", _port(self.redis_url), "--token", self._redis_token)
-        mail = ["--mail", shape.mail] if shape.mail else []
-        boxes = [part for address in self._mailboxes for part in ("--mailbox", address)]
-        self._run(
-            *("-m", "infra.emulators.gmail", "--port", _port(self.gmail_url), *mail, *boxes),
-            *("--latency-ms", str(shape.latency_ms), "--part-latency-ms", str(shape.part_latency_ms)),
-            *("--clock-rate", str(shape.clock_rate)),
-        )
-        self._run(
-            *(
-                str(Path(sys.executable).with_name("functions-framework")),
-                "--source",
-                str(ROOT / "functions" / "app.py"),
-                "--target",
-                "app",
-            ),
-            *("--asgi", "--host", "127.0.0.1", "--port", _port(self.url)),
-            extra=self.settings(),
-        )
-        self._wait(f"{self.gmail_url}/_admin/health")
-        self._wait(f"{self.redis_url}/_admin/faults")
-        self._wait(f"{self.url}/status/health")
 
     def settings(self) -> dict[str, str]:
         """The functions' environment: what the user set, and what the stack has to say."""
@@ -115,56 +118,97 @@ class Stack:
             "GOOGLE_REVOKE_URL": f"{self.gmail_url}/revoke",
         }
 
-    def _run(self, *arguments: str, extra: Mapping[str, str] | None = None) -> None:
-        environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-        environment |= {"PYTHONPATH": str(ROOT), **(extra or {})}
-        self._processes.append(
-            subprocess.Popen(  # noqa: S603 - our own modules
-                [sys.executable, *arguments],
-                env=environment,
-                cwd=ROOT,
-                stdout=subprocess.DEVNULL,
-                start_new_session=True,
-            )
-        )
-
-    def _wait(self, url: str) -> None:
-        """Until the part answers; a part that ended says so."""
-        transport = httpx.HTTPTransport(retries=0)
-        waited_s = 0.0
-        with httpx.Client(transport=transport, timeout=2.0) as client:
-            while waited_s < START_TIMEOUT_S:
-                for process in self._processes:
-                    if process.poll() is not None:
-                        raise RuntimeError(f"{' '.join(map(str, process.args))} ended with {process.returncode}")  # type: ignore[arg-type]
-                try:
-                    client.get(url).raise_for_status()
-                    return
-                except httpx.HTTPError:
-                    self._processes[0].poll()
-                    waited_s += 0.05
-                    _nap(0.05)
-        raise RuntimeError(f"{url} does not answer")
+    def raise_if_a_part_ended(self) -> None:
+        for part in self._parts:
+            part.raise_if_ended()
 
     def stop(self) -> None:
-        """SIGTERM in the reverse order, SIGKILL for what does not listen; only processes that were started here."""
-        for process in reversed(self._processes):
-            if process.poll() is None:
-                process.send_signal(signal.SIGTERM)
-        for process in reversed(self._processes):
+        """SIGTERM to all, the last first; SIGKILL for what does not listen. Only processes that were started here."""
+        for part in reversed(self._parts):
+            part.process.terminate()
+        while self._parts:
+            self._end(self._parts[-1])
+
+    def _end(self, part: Part) -> None:
+        part.process.terminate()
+        try:
+            part.process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            part.process.kill()
+            part.process.wait()
+        if part.process.stdout:
+            part.process.stdout.close()
+        self._parts.remove(part)
+
+    def _gmail_options(self) -> tuple[str, ...]:
+        shape = self.shape
+        return (
+            *(("--mail", shape.mail) if shape.mail else ()),
+            *(word for address in self._gmail_mailboxes for word in ("--mailbox", address)),
+            *("--latency-ms", str(shape.latency_ms), "--part-latency-ms", str(shape.part_latency_ms)),
+            *("--clock-rate", str(shape.clock_rate)),
+        )
+
+    def _functions(self) -> str:
+        framework = str(Path(sys.executable).with_name("functions-framework"))
+        source = str(ROOT / "functions" / "app.py")
+        settings = self.settings()
+        for last in (False,) * (PORTS_TRIED - 1) + (True,):
+            port = free_port()
+            address = ("--host", "127.0.0.1", "--port", str(port))
+            part = self._run(
+                "functions", framework, "--source", source, "--target", "app", "--asgi", *address, **settings
+            )
             try:
-                process.wait(STOP_TIMEOUT_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-        self._processes.clear()
+                return self._answering(part, f"http://127.0.0.1:{port}")
+            except PartFailed:
+                self._end(part)
+                if last or not _is_taken(port):
+                    raise
+        raise AssertionError("unreachable")
+
+    def _answering(self, part: Part, url: str) -> str:
+        """`url`, once the part answers there to our key."""
+        ends_s = time.monotonic() + START_TIMEOUT_S
+        with httpx.Client(base_url=url, headers={"authorization": f"Bearer {self.key}"}, timeout=10.0) as client:
+            while time.monotonic() < ends_s:
+                self.raise_if_a_part_ended()
+                try:
+                    if client.get("/accounts").status_code == httpx.codes.OK:
+                        return url
+                    break
+                except httpx.HTTPError:
+                    time.sleep(POLL_S)
+        raise PartFailed(f"{part.name} does not answer as ours")
+
+    def _run(self, name: str, *arguments: str, **settings: str) -> Part:
+        environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+        process = subprocess.Popen(  # noqa: S603 - our own modules
+            [sys.executable, *arguments],
+            env={**environment, "PYTHONPATH": str(ROOT), **settings},
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+            preexec_fn=die_with_parent(signal.SIGTERM),
+        )
+        self._parts.append(Part(name, process))
+        return self._parts[-1]
 
 
-def _port(url: str) -> str:
-    return url.rpartition(":")[2]
+def _said_url(part: Part) -> str:
+    """Where a stand-in serves, from its first line."""
+    out = part.process.stdout
+    assert out is not None
+    if not select.select([out], [], [], START_TIMEOUT_S)[0]:
+        raise PartFailed(f"{part.name} does not say where it serves")
+    found = re.search(rb"http://127\.0\.0\.1:\d+", out.readline())
+    if found is None:
+        part.process.wait(STOP_TIMEOUT_S)
+        part.raise_if_ended()
+        raise PartFailed(f"{part.name} does not say where it serves")
+    return found[0].decode()
 
 
-def _nap(seconds: float) -> None:
-    import time
-
-    time.sleep(seconds)
+def _is_taken(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -3,7 +3,7 @@
 A batch is one HTTP request to `{GMAIL_API_URL}/batch/gmail/v1`; the outer Authorization serves all its parts.
 """
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 
 import orjson
 
@@ -14,8 +14,9 @@ from shared.config import Settings
 from shared.core import backoff
 from shared.core.errors import ContractBroken, ProviderDown, RetryLater
 from shared.core.quota import PRICES, Governor, Window
-from shared.protocol.gmail import history, refusal
+from shared.protocol.gmail import beginning, history, refusal
 from shared.protocol.gmail import stream as protocol
+from shared.protocol.gmail import watch as watching
 from shared.protocol.gmail.cursor import Cursor, Judged, decode, encode
 from shared.protocol.gmail.known import LabelTable
 from shared.protocol.gmail.message import Reading
@@ -56,6 +57,7 @@ class GmailTransport:
 
 class Gmail:
     name = "gmail"
+    lapsing_s = watching.LAPSING_S
 
     def __init__(self, settings: Settings, http: HttpClient, clock: Clock) -> None:
         self._settings = settings
@@ -96,9 +98,18 @@ class Gmail:
             await self._clock.sleep(wait_s)
         raise ProviderDown("the profile could not be read")
 
+    def watch(self, account_id: str, fields: Mapping[str, str]) -> watching.Plan | None:
+        topic = self._settings.gmail_pubsub_topic
+        if topic is None or not self._settings.push_configured:
+            return None
+        return watching.begin(topic, self.prices, self._clock.now_s())
+
+    def unwatch(self, fields: Mapping[str, str]) -> Generator[Request, Response, None] | None:
+        return watching.end(self.prices) if "watch_until_s" in fields else None
+
     def first_cursor(self, history_id: int, snapshot_id: str) -> str:
         wanted = self._settings.initial_sync_messages
-        return encode(protocol.first(history_id, wanted, self._clock.now_s(), snapshot_id))
+        return encode(beginning.first(history_id, wanted, self._clock.now_s(), snapshot_id))
 
     def transport(self, access: Access) -> GmailTransport:
         return GmailTransport(self._http, self._settings.gmail_api_url, access)
@@ -115,10 +126,10 @@ class Gmail:
         try:
             cursor = decode(begun.fields.get("cursor", ""))
         except ContractBroken:
-            return protocol.lost(self._settings.initial_sync_messages, "cursor_lost")
+            cursor = beginning.lost(self._settings.initial_sync_messages, float(begun.fields["created_s"]))
         if self._clock.now_s() - float(begun.fields["created_s"]) > self._settings.cache_sync_token_ttl:
-            cursor = protocol.distrusted(cursor)
-        if begun.lost:
+            cursor = beginning.distrusted(cursor)
+        if begun.lost in ("index", "log"):
             return opened.restarted(cursor, f"{begun.lost}_lost", content=True, snapshot_id=begun.fence)
         if asked:
             content = asked.startswith("content")

@@ -31,6 +31,7 @@ from shared.adapters.oauth import (
     TIMEOUT_S,
     AccessToken,
     AppMisconfigured,
+    ScopeMissing,
     challenge,
     form_post,
     json_object,
@@ -85,7 +86,7 @@ async def exchange_code(
         raise BadRequest(400, "code_refused", "the authorization code is used up or expired; start again") from error
     token, scope, refresh_token = (_text(found, name) for name in ("access_token", "scope", "refresh_token"))
     if scope and not READING_SCOPES.intersection(scope.split()):
-        raise BadRequest(400, "scope_missing", "the permission to read mail was not given; start again and leave it on")
+        raise ScopeMissing(SCOPES)
     if not token or not refresh_token:
         raise ProviderDown("Google's answer lacks a token")
     lives_s = found.get("expires_in")

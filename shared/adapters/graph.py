@@ -1,33 +1,27 @@
-"""Graph's side of a sync: its HTTP, its tokens, and its protocol set up from the settings and the account's fields.
-
-    in flight     a mailbox takes 4 requests at a time, a batch counts its parts: the lease holder has two, or one batch
-    page size     halved after a 504 or a time-out, down to 5 the second time in a row; doubled after 10 fine pages
-    403 denied    asked once more with nothing else in flight, before it is believed (a burst is refused like that)
-    every call    client-request-id; Prefer as the protocol wrote it; no redirects, `Location` is not looked at
+"""Graph's side of a sync: its tokens, and its protocol set up from the settings and the account's fields.
 
 What is stored as the account's "refresh token" is msal's whole token cache, once there is one: it starts with "{".
+The HTTP of a mailbox is in graph_http.py.
 
-Source: https://learn.microsoft.com/en-us/graph/throttling-limits#outlook-service-limits; facts/graph.md A2
+Source: https://learn.microsoft.com/en-us/graph/api/user-get
 """
 
-import asyncio
-import re
-import uuid
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import replace
+import secrets
+from collections.abc import Generator, Mapping
 
 import orjson
 
 from shared.adapters import microsoft_auth
 from shared.adapters.access import Access, Refreshed
+from shared.adapters.client_state import client_state_keys
+from shared.adapters.graph_http import GraphTransport, exchange
 from shared.adapters.http_client import HttpClient
 from shared.config import Settings
 from shared.core import backoff
 from shared.core.errors import ContractBroken, ProviderDown, RetryLater
 from shared.core.message import instant
 from shared.core.quota import Governor, Window
-from shared.protocol.graph import batch, delta, refusal
+from shared.protocol.graph import batch, delta, refusal, subscription
 from shared.protocol.graph.chains import PIN_S, Mailbox
 from shared.protocol.graph.cursor import READING, Cursor, decode, encode, first, lost, resumed
 from shared.protocol.graph.debts import Debts
@@ -35,121 +29,19 @@ from shared.protocol.graph.delta import Asking
 from shared.protocol.graph.folders import FolderTable
 from shared.protocol.graph.known import Prefixes
 from shared.protocol.graph.message import Reading
+from shared.protocol.graph.notification import client_state
 from shared.protocol.graph.stream import GraphStream
 from shared.protocol.status import Kind
 from shared.protocol.wire import Request, Response
 from shared.sync.ports import Begun, Clock
 
-BODY_BYTES_MAX = 64 * 1024 * 1024
 PROFILE_TIMEOUT_S = 10.0
-IN_FLIGHT_MAX = 2  # of a mailbox's four: one more is for readers and renewals, one for what others do (facts A2)
-PAGE_SIZE_MIN = 5
-FINE_PAGES = 10
 PINS_MAX = 1000
-SIZE = re.compile(r"odata\.maxpagesize=\d+")
-
-
-class InFlight:
-    """Permits of one mailbox; a batch takes all of them."""
-
-    def __init__(self, permits: int) -> None:
-        self.permits = permits
-        self._free = permits
-        self._changed = asyncio.Condition()
-
-    @asynccontextmanager
-    async def take(self, permits: int) -> AsyncIterator[None]:
-        async with self._changed:
-            await self._changed.wait_for(lambda: self._free >= permits)
-            self._free -= permits
-        try:
-            yield
-        finally:
-            self._free += permits
-            async with self._changed:
-                self._changed.notify_all()
-
-
-class PageSize:
-    """How many rows a page is asked for. Few attempts are left after a second failure, hence the smallest size then."""
-
-    def __init__(self, wanted: int) -> None:
-        self._wanted = self.size = wanted
-        self._failures = 0
-        self._fine = 0
-
-    def failed(self) -> None:
-        self._failures += 1
-        self._fine = 0
-        least = min(PAGE_SIZE_MIN, self._wanted)
-        self.size = max(least, self.size // 2) if self._failures == 1 else least
-
-    def worked(self) -> None:
-        self._failures = 0
-        self._fine += 1
-        if self._fine >= FINE_PAGES:
-            self._fine = 0
-            self.size = min(self._wanted, self.size * 2)
-
-    def put(self, request: Request) -> Request:
-        prefer = request.headers.get("prefer")
-        if prefer is None:
-            return request
-        return replace(
-            request, headers={**request.headers, "prefer": SIZE.sub(f"odata.maxpagesize={self.size}", prefer)}
-        )
-
-
-class GraphTransport:
-    """One mailbox's requests, with the count of an invocation."""
-
-    def __init__(self, http: HttpClient, settings: Settings, access: Access) -> None:
-        self._http = http.counted()
-        self._origin = settings.graph_api_url
-        self._access = access
-        self._token = ""
-        self._in_flight = InFlight(min(IN_FLIGHT_MAX, settings.outlook_max_parallel_pages))
-        self._page_size = PageSize(settings.outlook_page_size)
-
-    @property
-    def requests(self) -> int:
-        return self._http.requests
-
-    async def send(self, request: Request, *, timeout_s: float) -> Response:
-        """Waiting for a permit counts into the time-out, so that the request still ends before the lease."""
-        ends_s = asyncio.get_running_loop().time() + timeout_s
-        alone = request.path == batch.PATH
-        everything = self._in_flight.permits
-        response = await self._send(request, everything if alone else 1, ends_s)
-        if not alone and refusal.is_burst(response):
-            response = await self._send(request, everything, ends_s)
-        return response
-
-    async def _send(self, request: Request, permits: int, ends_s: float) -> Response:
-        self._token = await self._access.token()
-        paged = "$batch" not in request.path
-        async with self._in_flight.take(permits):
-            left_s = ends_s - asyncio.get_running_loop().time()
-            if left_s <= 0:
-                raise ProviderDown("no time is left for another request")
-            try:
-                response = await _exchange(self._http, self._origin, self._page_size.put(request), self._token, left_s)
-            except ProviderDown:
-                if paged:
-                    self._page_size.failed()
-                raise
-        if paged and response.status == 504:
-            self._page_size.failed()
-        elif paged and response.status == 200:
-            self._page_size.worked()
-        return response
-
-    async def refresh(self) -> None:
-        await self._access.refused(self._token)
 
 
 class Graph:
     name = "outlook"
+    lapsing_s = subscription.LAPSING_S
     governor: Governor | None = None
 
     def __init__(self, settings: Settings, http: HttpClient, clock: Clock) -> None:
@@ -195,7 +87,7 @@ class Graph:
         """Tried again like any call, without a lease."""
         attempts = self._settings.max_retries
         for attempt in range(attempts):
-            response = await _exchange(
+            response = await exchange(
                 self._http, self._settings.graph_api_url, request, access_token, PROFILE_TIMEOUT_S
             )
             status = refusal.read(response, self._clock.now_s())
@@ -213,6 +105,21 @@ class Graph:
     def first_cursor(self, pins: tuple[str, ...], snapshot_id: str) -> str:
         wanted = self._settings.initial_sync_messages
         return encode(first(wanted, self._clock.now_s(), pins, snapshot_id))
+
+    def watch(self, account_id: str, fields: Mapping[str, str]) -> subscription.Plan | None:
+        """The subscription, renewed or made anew: with a new client state, which only the newest key makes."""
+        public_url = self._settings.public_url
+        if public_url is None:
+            return None
+        key = client_state_keys(self._settings.token_encryption_keys)[0]
+        state = client_state(key, account_id, secrets.token_urlsafe(12))
+        minutes_max = int(fields.get("watch_minutes_max", subscription.MINUTES_MAX))
+        wanted = subscription.Wanted(f"{public_url}/push-webhook/outlook", state, minutes_max)
+        known = "" if fields.get("watch_ask") == "recreate" else fields.get("watch_id", "")
+        return subscription.keep(wanted, known, self._clock.now_s())
+
+    def unwatch(self, fields: Mapping[str, str]) -> Generator[Request, Response, None] | None:
+        return subscription.end(fields["watch_id"]) if fields.get("watch_id") else None
 
     def transport(self, access: Access) -> GraphTransport:
         return GraphTransport(self._http, self._settings, access)
@@ -253,11 +160,6 @@ class Graph:
         walking = at.walking()
         origin = walking[0].origin if walking else at.folders.origin or "resync"
         return {"phase": "walking" if walking or at.folders.walks else "sweeping", "origin": origin}
-
-
-async def _exchange(http: HttpClient, origin: str, request: Request, token: str, timeout_s: float) -> Response:
-    headers = {"authorization": f"Bearer {token}", "client-request-id": str(uuid.uuid4())}
-    return await http.send(origin, request, headers=headers, timeout_s=timeout_s, body_bytes_max=BODY_BYTES_MAX)
 
 
 def _object(response: Response) -> dict[str, object]:

@@ -28,7 +28,7 @@ from urllib.parse import urlencode, urlsplit
 import orjson
 
 from shared.adapters.http_client import Blocking, HttpClient
-from shared.adapters.oauth import BLOCKED_MAX_S, BODY_BYTES_MAX, TIMEOUT_S, AppMisconfigured, json_object
+from shared.adapters.oauth import BLOCKED_MAX_S, BODY_BYTES_MAX, TIMEOUT_S, AppMisconfigured, ScopeMissing, json_object
 from shared.config import Settings
 from shared.core.errors import AuthorizationLost, BadRequest, ContractBroken, ProviderDown, TidemarkError
 from shared.protocol.status import retry_after_s, safe_reason
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     import msal
 
 SCOPES = ["Mail.Read", "User.Read"]
-READING_SCOPES = frozenset({"mail.read", "mail.readwrite"})
+NEEDED_SCOPES = {"Mail.Read": {"mail.read", "mail.readwrite"}, "User.Read": {"user.read", "user.readwrite"}}
 GRANT_ERRORS = frozenset({"invalid_grant", "interaction_required", "consent_required"})
 APP_ERRORS = frozenset({"invalid_client", "unauthorized_client"})
 MICROSOFT = "https://login.microsoftonline.com"
@@ -98,19 +98,19 @@ async def acquire(
 
 
 async def start_flow(
-    settings: Settings, redirect_uri: str, http: HttpClient | None = None, *, login_hint: str | None = None
+    settings: Settings,
+    redirect_uri: str,
+    http: HttpClient | None = None,
+    *,
+    login_hint: str | None = None,
+    by_form: bool = True,
 ) -> Flow:
-    """Begins a consent (PKCE S256, state and nonce are msal's); the answer comes as a POSTed form."""
+    """Begins a consent (PKCE S256, state and nonce are msal's); the answer comes as a POSTed form, or as a query."""
 
     def work(wire: "_Wire") -> Flow:
         app = _app(settings, wire, _cache(None))
-        data = app.initiate_auth_code_flow(
-            SCOPES,
-            redirect_uri=redirect_uri,
-            response_mode="form_post",
-            prompt="select_account",
-            login_hint=login_hint,
-        )
+        asked = {"response_mode": "form_post" if by_form else "query", "prompt": "select_account"}
+        data = app.initiate_auth_code_flow(SCOPES, redirect_uri=redirect_uri, login_hint=login_hint, **asked)
         return Flow(wire.real(data["auth_uri"]), data["state"], data)
 
     return await _in_a_thread(settings, http, work)
@@ -135,8 +135,9 @@ async def finish_flow(
         except AuthorizationLost as error:
             raise BadRequest(400, "code_refused", "the code is used up or expired; start again") from error
         scopes = {scope.rpartition("/")[2].lower() for scope in str(result.get("scope", "")).split()}
-        if scopes and not scopes & READING_SCOPES:
-            raise BadRequest(400, "scope_missing", "the permission to read mail was not given")
+        missing = [name for name, enough in NEEDED_SCOPES.items() if scopes and not scopes & enough]
+        if missing:
+            raise ScopeMissing(missing)
         return found
 
     return await _in_a_thread(settings, http, work)

@@ -6,14 +6,14 @@ Source: https://www.rfc-editor.org/rfc/rfc6749#section-5.2 (errors), https://www
 import base64
 import hashlib
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
 import orjson
 
-from shared.core.errors import ContractBroken, ProviderDown
+from shared.core.errors import BadRequest, ContractBroken, ProviderDown
 from shared.protocol.wire import Request, Response
 
 TIMEOUT_S = 10.0  # one request to a token endpoint
@@ -27,6 +27,14 @@ class AppMisconfigured(ContractBroken):
     """The provider refuses the OAuth client itself: the operator has to act, no account is to blame."""
 
     slug = "app_misconfigured"
+
+
+class ScopeMissing(BadRequest):
+    """A person left out a permission that is needed; `missing` as the provider names it."""
+
+    def __init__(self, missing: Sequence[str]) -> None:
+        super().__init__(400, "scope_missing", "the permission to read mail was not given; start again and leave it on")
+        self.missing = tuple(missing)
 
 
 @dataclass(frozen=True, slots=True)

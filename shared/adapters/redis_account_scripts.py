@@ -1,17 +1,18 @@
-"""Accounts as records, in Lua: connected, hinted at, deleted, followed by readers.
+"""Accounts as records, in Lua: connected, deleted, followed by readers.
 
     script        guards                          a repeat
     CONNECT       the address and its account     finds the account that the first one made
     MARK_DELETED  account exists                  marks it again
     FORGET        state deleting                  changes nothing, the account is gone
-    HINT          account active                  one hint more (harmless: one look more)
+    WATCHED       account active                  changes nothing: the event is said once a watch
     CHANGES       epoch, what is kept             reads the same, and notes the same position
     ASK_RESYNC    account exists                  asks again: taken up once
+    FIELDS        -                               reads the same
 
 As in redis_scripts.py, all keys are in KEYS, and times are in ARGV.
 """
 
-# KEYS account log due accounts addresses hold
+# KEYS account log due accounts addresses hold, then the account's other keys, of which a new one has none
 # ARGV now_ms, account, entry when new, entry when revived, address field, its expected account ('' = none), count of
 # field pairs for a new account, those pairs, then field pairs for a known one
 CONNECT = """
@@ -24,6 +25,7 @@ if known[1] and known[4] ~= ARGV[5] and ARGV[6] ~= ARGV[2] then return 'taken' e
 if not known[1] then
   for i = 8, 7 + 2 * fresh, 2 do redis.call('HSET', account, ARGV[i], ARGV[i + 1]) end
   redis.call('DEL', KEYS[2])
+  for i = 7, #KEYS do redis.call('DEL', KEYS[i]) end
   redis.call('XADD', KEYS[2], '1-' .. ARGV[1], 'e', ARGV[3])
   redis.call('HSET', account, 'seq', 1, 'log_bytes', #ARGV[3] + 32)
   redis.call('SADD', KEYS[4], ARGV[2])
@@ -65,19 +67,25 @@ redis.call('DEL', KEYS[1])
 return 'ok'
 """
 
-# KEYS account due; ARGV now_ms, account, field pairs
-HINT = """
-if redis.call('HGET', KEYS[1], 'state') ~= 'active' then return 0 end
-for i = 3, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
-redis.call('ZADD', KEYS[2], ARGV[1], ARGV[2])
-return redis.call('HINCRBY', KEYS[1], 'hints', 1)
+# KEYS account log; ARGV now_ms, what was asked for, event or '', field pairs
+WATCHED = """
+local was = redis.call('HMGET', KEYS[1], 'state', 'seq', 'log_bytes', 'watch_ask', 'watch_lapsing')
+if was[1] ~= 'active' then return 'late' end
+for i = 4, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+if ARGV[2] ~= '' and was[4] == ARGV[2] then redis.call('HDEL', KEYS[1], 'watch_ask') end
+if ARGV[3] ~= '' and was[5] ~= '1' then
+  local seq = tonumber(was[2]) + 1
+  redis.call('XADD', KEYS[2], string.format('%.0f-%s', seq, ARGV[1]), 'e', ARGV[3])
+  redis.call('HSET', KEYS[1], 'seq', string.format('%.0f', seq), 'log_bytes', tonumber(was[3]) + #ARGV[3] + 32)
+end
+return 'ok'
 """
 
 # KEYS account readers log
 # ARGV reader, now_ms, epoch of the cursor ('' = none), position, limit, from ('start', 'earliest', 'after')
 CHANGES = """
-local was = redis.call('HMGET', KEYS[1], 'epoch', 'seq', 'provider', 'user_id', 'lost')
-if not was[1] then return {'unknown'} end
+local was = redis.call('HMGET', KEYS[1], 'epoch', 'seq', 'provider', 'user_id', 'state')
+if not was[1] or was[5] == 'deleting' then return {'unknown'} end
 local seq, position = tonumber(was[2]), tonumber(ARGV[4])
 if redis.call('EXISTS', KEYS[3]) == 0 then return {'expired'} end
 local first = redis.call('XRANGE', KEYS[3], '-', '+', 'COUNT', 1)
@@ -97,9 +105,16 @@ return {'ok', was[1], seq, was[3], was[4], position, out}
 # KEYS account due; ARGV plain or content, now_ms, account; a resync asked for: taken up by the next invocation
 ASK_RESYNC = """
 local was = redis.call('HMGET', KEYS[1], 'state', 'asked')
-if not was[1] then return 'unknown' end
+if not was[1] or was[1] == 'deleting' then return 'unknown' end
 if string.sub(was[2] or '', 1, 7) ~= 'content' then redis.call('HSET', KEYS[1], 'asked', ARGV[1] .. ':' .. ARGV[2]) end
 redis.call('HINCRBY', KEYS[1], 'hints', 1)
 redis.call('ZADD', KEYS[2], ARGV[2], ARGV[3])
 return 'ok'
+"""
+
+# KEYS one account each; their fields, flat
+FIELDS = """
+local found = {}
+for i, key in ipairs(KEYS) do found[i] = redis.call('HGETALL', key) end
+return found
 """

@@ -15,8 +15,9 @@ from shared.core import change
 from shared.core.errors import BadRequest, StoreDown
 from shared.sync.ports import Clock
 
-KEYS_OF_AN_ACCOUNT = ("lease", "hold", "index", "log", "pages", "readers", "refreshing")
+KEYS_OF_AN_ACCOUNT = ("lease", "hold", "index", "log", "pages", "readers", "refreshing", "called")
 SCAN_COUNT = 1000
+ACCOUNTS_AT_ONCE = 100
 CONNECT_TRIES = 3
 
 
@@ -43,6 +44,14 @@ class RedisAccounts:
         if not isinstance(found, dict):
             raise StoreDown("Redis answered something else than a hash")
         return found
+
+    async def fields_of(self, account_ids: Sequence[str]) -> list[dict[str, str]]:
+        """The same of many, in few requests."""
+        found: list[Any] = []
+        for first in range(0, len(account_ids), ACCOUNTS_AT_ONCE):
+            some = [keys.of(each, "account") for each in account_ids[first : first + ACCOUNTS_AT_ONCE]]
+            found += await self._redis.run(scripts.FIELDS, some, [])
+        return [dict(zip(flat[::2], flat[1::2], strict=True)) for flat in map(_strings, found)]
 
     async def all_ids(self) -> list[str]:
         found = await self._redis.once(["SMEMBERS", keys.ACCOUNTS])
@@ -82,6 +91,7 @@ class RedisAccounts:
                 keys.ACCOUNTS,
                 keys.ADDRESSES,
                 keys.of(account_id, "hold"),
+                *(keys.of(account_id, name) for name in KEYS_OF_AN_ACCOUNT if name not in ("log", "hold")),
             ],
             [
                 now_ms,
@@ -104,12 +114,20 @@ class RedisAccounts:
             return "open"
         return "half_open" if await self._redis.once(["HGET", failures, "opened"]) else "closed"
 
-    async def ask_resync(self, account_id: str, provider: str, *, content: bool) -> None:
-        await self._redis.run(
+    async def ask_resync(self, account_id: str, provider: str, *, content: bool) -> bool:
+        """False: the account is gone."""
+        answer = await self._redis.run(
             scripts.ASK_RESYNC,
             [keys.of(account_id, "account"), keys.due(provider)],
             ["content" if content else "plain", int(self._clock.now_s() * 1000), account_id],
         )
+        return str(answer) == "ok"
+
+    async def watched(self, account_id: str, fields: Mapping[str, str], asked: str, event: str) -> None:
+        """Notes how the watch stands; `asked`: what a lifecycle event asked for and is done; `event`: said with it."""
+        of = [keys.of(account_id, "account"), keys.of(account_id, "log")]
+        now_ms = int(self._clock.now_s() * 1000)
+        await self._redis.run(scripts.WATCHED, of, [now_ms, asked, event, *_flat(fields)])
 
     async def mark_deleted(self, account_id: str, provider: str) -> None:
         of = [keys.of(account_id, "account"), keys.due(provider), keys.of(account_id, "lease")]

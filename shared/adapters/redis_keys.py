@@ -10,6 +10,8 @@ td:<id>:pages              hash    a listing while it is read                   
 td:<id>:readers            hash    reader -> "position,seen at"                  with the account
 td:<id>:refreshing         string  one refresh of the access token at a time     seconds
 td:<id>:message:<id>      string  cached message                                CACHE_MESSAGE_TTL
+td:<id>:called             string  somebody is on the way to sync the account     10 s, or until it begins
+td:consent:<SHA-256>       string  a begun consent, sealed, by its state         10 minutes, or until it is read
 td:accounts                set     account ids
 td:due:<provider>          zset    account id -> when it is due (ms)
 td:addresses               hash    provider|HMAC of the address -> account id
@@ -42,3 +44,7 @@ def breaker(provider: str) -> tuple[str, str, str]:
 
 def perf(provider: str) -> str:
     return f"sync_perf:{provider}"
+
+
+def consent(state_digest: str) -> str:
+    return f"td:consent:{state_digest}"

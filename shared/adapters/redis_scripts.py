@@ -13,12 +13,12 @@ key-locking flag where it talks to Upstash; plain Redis refuses it.
 Source: https://upstash.com/docs/redis/overall/llms-txt (Lua: key locking); https://redis.io/docs/latest/develop/programmability/eval-intro/
 """
 
-# KEYS account lease hold index log failures open probe
-# ARGV owner, ttl_ms, threshold, as_hint, new epoch
+# KEYS account lease hold index log failures open probe called
+# ARGV owner, ttl_ms, provider, as_hint, new epoch
 BEGIN = """
 local account = KEYS[1]
 local state = redis.call('HGET', account, 'state')
-if not state then return {'unknown'} end
+if not state or redis.call('HGET', account, 'provider') ~= ARGV[3] then return {'unknown'} end
 if ARGV[4] == '1' then redis.call('HINCRBY', account, 'hints', 1) end
 if state ~= 'active' then return {state, redis.call('HGET', account, 'reason') or ''} end
 local owner = redis.call('GET', KEYS[2])
@@ -39,9 +39,9 @@ if redis.call('HGET', KEYS[6], 'opened') then
 end
 local lost = ''
 local had = redis.call('HMGET', account, 'index_n', 'seq', 'cursor')
-if tonumber(had[1] or '0') > 0 and redis.call('EXISTS', KEYS[4]) == 0 then lost = 'index' end
-if tonumber(had[2] or '0') > 0 and redis.call('EXISTS', KEYS[5]) == 0 then lost = 'log' end
 if not had[3] then lost = 'cursor' end
+if tonumber(had[2] or '0') > 0 and redis.call('EXISTS', KEYS[5]) == 0 then lost = 'log' end
+if tonumber(had[1] or '0') > 0 and redis.call('EXISTS', KEYS[4]) == 0 then lost = 'index' end
 if lost == 'index' or lost == 'log' then
   redis.call('HSET', account, 'epoch', ARGV[5], 'seq', 0, 'log_bytes', 0)
   redis.call('DEL', KEYS[5])
@@ -50,14 +50,15 @@ end
 if lost ~= '' then redis.call('HSET', account, 'lost', lost) end
 redis.call('HINCRBY', account, 'fence', 1)
 redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
-return {'ok', probe, redis.call('HGETALL', account)}
+return {'ok', probe, redis.call('HGETALL', account), redis.call('DEL', KEYS[9])}
 """
 
 # KEYS account lease; ARGV fence, owner, ttl_ms
 RENEW = """
-if redis.call('HGET', KEYS[1], 'fence') ~= ARGV[1] then return 'late' end
+local was = redis.call('HMGET', KEYS[1], 'fence', 'hints', 'hint_history', 'pushes')
+if was[1] ~= ARGV[1] then return {'late'} end
 redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
-return 'ok'
+return {'ok', was[2], was[3] or '0', was[4] or '0'}
 """
 
 # KEYS account lease hold index log pages readers perf due failures open probe, then one per cached message
@@ -66,9 +67,10 @@ APPEND = """
 local h = cjson.decode(ARGV[1])
 local account = KEYS[1]
 local was = redis.call('HMGET', account,
-  'fence', 'version', 'step', 'step_released', 'hints', 'seq', 'log_bytes', 'state')
+  'fence', 'version', 'step', 'step_released', 'hints', 'seq', 'log_bytes', 'state', 'pushes')
+local pushes = tonumber(was[9] or '0')
 if not was[1] then return {'gone'} end
-if was[3] == h.step then return {'ok', tonumber(was[2]), tonumber(was[5]), tonumber(was[4])} end
+if was[3] == h.step then return {'ok', tonumber(was[2]), tonumber(was[5]), tonumber(was[4]), pushes} end
 if was[1] ~= h.fence or tonumber(was[2]) ~= h.version or was[8] ~= 'active' then return {'late'} end
 local seq, bytes, at = tonumber(was[6]), tonumber(was[7]), 2
 local added = 0
@@ -124,6 +126,7 @@ if h.note_known then
       page, n = {}, n + 1
     end
   end
+  if #known == 0 then redis.call('HSET', KEYS[6], 'known/0', '') end
 end
 for i = 1, h.cache do
   local key = KEYS[12 + i]
@@ -147,7 +150,7 @@ end
 if h.due_ms ~= cjson.null then redis.call('ZADD', KEYS[9], h.due_ms, h.account) end
 if h.served then redis.call('HSET', account, 'served', h.hints) end
 local hints, released = tonumber(was[5]), 0
-if h.let_go or (h.release and hints == h.hints) then
+if h.let_go or (h.release and hints == h.hints and pushes == h.pushes) then
   if redis.call('GET', KEYS[2]) == h.owner then redis.call('DEL', KEYS[2]) end
   released = 1
 else
@@ -155,7 +158,7 @@ else
 end
 redis.call('HSET', account, 'version', h.version + 1, 'step', h.step, 'step_released', released,
   'seq', string.format('%.0f', seq), 'log_bytes', string.format('%.0f', bytes), 'index_n', redis.call('HLEN', KEYS[4]))
-return {'ok', h.version + 1, hints, released}
+return {'ok', h.version + 1, hints, released, pushes}
 """
 
 # KEYS index, then one per message id; ARGV packed ids
@@ -169,6 +172,7 @@ return {redis.call('HMGET', KEYS[1], unpack(ARGV)), cached}
 WALK = """
 local page, offset, limit = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[5])
 local found, looked = {}, 0
+if redis.call('EXISTS', KEYS[1]) == 0 then return {found, page, offset, 2} end
 while #found < limit and looked < 20 do
   local stored = redis.call('HGET', KEYS[1], ARGV[1] .. '/' .. page)
   if not stored then return {found, page, offset, 1} end
@@ -247,7 +251,9 @@ return {'yours', was[2], was[3]}
 LOSE = """
 local was = redis.call('HMGET', KEYS[1], 'state', 'grant', 'seq', 'log_bytes')
 if not was[1] then return 'gone' end
-if was[1] ~= 'active' or was[2] ~= ARGV[1] then return 'late' end
+if was[2] ~= ARGV[1] then return 'late' end
+if was[1] == 'reauth_required' then return 'ok' end
+if was[1] ~= 'active' then return 'late' end
 local seq = tonumber(was[3]) + 1
 redis.call('XADD', KEYS[2], string.format('%.0f-%s', seq, ARGV[3]), 'e', ARGV[4])
 redis.call('HSET', KEYS[1], 'state', 'reauth_required', 'reason', ARGV[2], 'seq', string.format('%.0f', seq),

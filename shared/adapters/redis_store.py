@@ -39,11 +39,15 @@ class RedisStore:
         answer = _list(
             await self._redis.run(
                 scripts.BEGIN,
-                [*(keys.of(account_id, name) for name in names), *keys.breaker(self._provider)],
+                [
+                    *(keys.of(account_id, name) for name in names),
+                    *keys.breaker(self._provider),
+                    keys.of(account_id, "called"),
+                ],
                 [
                     owner,
                     self._ttl_ms(),
-                    self._settings.circuit_breaker_failure_threshold,
+                    self._provider,
                     int(as_hint),
                     new_epoch(now_s),
                 ],
@@ -65,14 +69,19 @@ class RedisStore:
             renewed_at_s=now_s,
             lost=fields.get("lost", ""),
             probe=answer[1] == "1",
+            pushed=answer[3] == 1,
+            pushes=int(fields.get("pushes", "0")),
+            hint_history=int(fields.get("hint_history", "0")),
         )
 
     async def renew(self, begun: Begun) -> None:
         now_s = self._clock.now_s()
         lease = [keys.of(begun.account_id, "account"), keys.of(begun.account_id, "lease")]
-        if await self._redis.run(scripts.RENEW, lease, [begun.fence, self._owner, self._ttl_ms()]) != "ok":
+        answer = _list(await self._redis.run(scripts.RENEW, lease, [begun.fence, self._owner, self._ttl_ms()]))
+        if answer[0] != "ok":
             raise LeaseLost("another instance holds the mailbox")
         begun.renewed_at_s = now_s
+        begun.hints, begun.hint_history, begun.pushes = (int(each or 0) for each in answer[1:])
 
     async def append(self, begun: Begun, step: Append) -> Appended:
         """One atomic step. Raises LeaseLost where another instance has begun since, or the account is gone."""
@@ -93,6 +102,7 @@ class RedisStore:
             "now": now_ms,
             "ttl_ms": self._ttl_ms(),
             "hints": step.hints,
+            "pushes": step.pushes,
             "events": len(step.events),
             "index_del": len(gone),
             "index_set": len(kept) // 2,
@@ -137,7 +147,7 @@ class RedisStore:
             return Appended(released=False, log_full=True)
         if answer[0] != "ok":
             raise LeaseLost("another instance has begun since, or the account is gone")
-        begun.version, begun.hints = int(answer[1]), int(answer[2])
+        begun.version, begun.hints, begun.pushes = int(answer[1]), int(answer[2]), int(answer[4])
         begun.renewed_at_s = now_s
         return Appended(released=answer[3] == 1)
 
@@ -152,15 +162,15 @@ class RedisStore:
 
     async def walk(
         self, account_id: str, table: str, page: int, offset: int, *, unknown: bool, limit: int
-    ) -> tuple[list[str], int, int, bool]:
-        """Packed ids of a stored listing, the place behind them, and whether that is the end."""
+    ) -> tuple[list[str], int, int, bool, bool]:
+        """Packed ids of a stored listing, the place behind them; whether that is the end, and whether nothing is stored."""
         answer = await self._redis.run(
             scripts.WALK,
             [keys.of(account_id, "pages"), keys.of(account_id, "index")],
             [table, page, offset, int(unknown), limit],
         )
         ids, page, offset, ended = _list(answer)
-        return _list(ids, None), int(page), int(offset), ended == 1
+        return _list(ids, None), int(page), int(offset), ended == 1, ended == 2
 
     async def tables(self, account_id: str) -> tuple[dict[str, list[str]], dict[str, str]]:
         """The whole stored listing, and the whole index, by packed id."""
@@ -191,10 +201,10 @@ class RedisStore:
         )
         return float(answer) / 1000 if isinstance(answer, int) else 0.0
 
-    async def lose_grant(self, begun: Begun, reason: str) -> None:
-        """`reauth_required`, said once, and only if the grant is still the one that was used."""
+    async def lose_grant(self, begun: Begun, reason: str) -> bool:
+        """`reauth_required`, said once, and only if the grant is still the one that was used; whether that is so."""
         event = entry("tidemark.account.reauth_required", {"reason": reason})
-        await self._redis.run(
+        answer = await self._redis.run(
             scripts.LOSE,
             [
                 keys.of(begun.account_id, "account"),
@@ -204,6 +214,7 @@ class RedisStore:
             ],
             [begun.fields["grant"], reason, int(self._clock.now_s() * 1000), event, begun.account_id, self._owner],
         )
+        return bool(answer == "ok")
 
     def _ttl_ms(self) -> int:
         return int(self._settings.lease_ttl * 1000)

@@ -13,8 +13,10 @@ Rejected: pydantic-settings (75 ms of cold start for a job that a table does in 
 Imports nothing but the standard library: push-webhook starts with this module.
 """
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import Any, Literal
 
 from shared.config import parsers as p
@@ -224,6 +226,15 @@ def _value(setting: Setting, raw: str) -> Any:
         return setting.parse(text)
     except p.Bad as bad:
         raise SettingsError(f"{setting.name} {bad}; accepted: {setting.accepted}") from None
+
+
+@lru_cache(maxsize=1)
+def settings_or_exit() -> Settings:
+    """Read once a process. A bad value stops the function at start, with one line that names it."""
+    try:
+        return load(os.environ)
+    except SettingsError as error:
+        raise SystemExit(str(error)) from None
 
 
 assert [s.name.lower() for s in SETTINGS] == [f.name for f in fields(Settings)]

@@ -74,11 +74,14 @@ class Window:
     limit: int
 
     def grown(self) -> "Window":
-        return replace(self, size=max(1, min(self.size + WINDOW_GROWTH, self.cap, self.limit)))
+        """After a wave that got through whole. At the cap it questions what was learned: one part more."""
+        wider = self.questioned() if self.size >= self.cap else self
+        return replace(wider, size=max(1, min(self.size + WINDOW_GROWTH, wider.cap, self.limit)))
 
     def refused(self, in_flight: int, refused: int) -> "Window":
         """Some of `in_flight` parts were refused: what was accepted is the new cap."""
-        return replace(self, size=max(1, min(self.size, in_flight) // 2), cap=max(1, in_flight - refused))
+        cap = max(1, in_flight - refused)
+        return replace(self, size=max(1, min(self.size // 2, in_flight // 2, cap)), cap=cap)
 
     def questioned(self) -> "Window":
         """At each invocation the learned cap is tried with one part more: limits change, and nobody says so."""

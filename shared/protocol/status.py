@@ -56,7 +56,7 @@ class Status:
                 raise ProviderDown(text, self.retry_after_s)
             case Kind.FORBIDDEN:
                 raise AuthorizationLost(self.reason or "forbidden")
-            case Kind.REFUSED:
+            case _:
                 raise ContractBroken(text)
 
 

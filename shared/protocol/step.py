@@ -115,12 +115,13 @@ Task = Call | Walk | Compare | Note
 
 @dataclass(frozen=True, slots=True)
 class Walked:
-    """Ids of one walk, and where the next one starts; `ended`: there is nothing behind it."""
+    """Ids of one walk, and where the next one starts; `ended`: nothing is behind it; `lost`: nothing is stored."""
 
     ids: tuple[str, ...]
     page: int
     offset: int
     ended: bool
+    lost: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,7 @@ class Calls:
         self.limits = limits
         self.governor = governor
         self._full_at_s = int(begun.fields.get("full_at_ms", "0")) / 1000
-        self._refreshed = False
+        self.refreshes = 0
         self.spent_s = 0.0
         self.waited_s = 0.0
         self.units = 0
@@ -69,6 +69,7 @@ class Calls:
         attempt = 0
         while True:
             await self.pace(request.units)
+            refreshes = self.refreshes
             response = await self._once(request)
             if response is None:
                 status = Status(Kind.DOWN, 0)
@@ -78,7 +79,7 @@ class Calls:
                     self.healthy = True
                     return response
             if status.kind is Kind.EXPIRED:
-                await self.refresh()
+                await self.refresh(refreshes)
                 continue
             attempt += 1
             if status.kind is Kind.THROTTLED:
@@ -88,11 +89,24 @@ class Calls:
             else:
                 status.raise_unless_ok()
 
-    async def refresh(self) -> None:
-        """Once an invocation: a second 401 means that it is not the token's age."""
-        if self._refreshed:
+    async def plainly(self, request: Request) -> Response:
+        """Any answer, paced and counted, tried again only with a new token: for what may fail. Raises ProviderDown."""
+        await self.pace(request.units)
+        refreshes = self.refreshes
+        response = await self._sent(request)
+        if response.status == 401:
+            await self.refresh(refreshes)
+            response = await self._sent(request)
+        return response
+
+    async def refresh(self, refreshes: int) -> None:
+        """Once an invocation: a second 401 means that it is not the token's age. `refreshes`: how many there had been
+        when the refused request was sent; of several that were sent together only the first has to."""
+        if refreshes < self.refreshes:
+            return
+        if self.refreshes:
             raise AccessExpired("the provider refuses a fresh access token")
-        self._refreshed = True
+        self.refreshes += 1
         await self._transport.refresh()
 
     async def sit_out(self, refusals: int, status: Status, *, last: bool) -> None:
@@ -104,14 +118,14 @@ class Calls:
         left_s = self.limits.deadline_s - self._clock.now_s()
         if last or wait_s > min(self.limits.wait_max_s, left_s):
             raise Throttled("the provider refuses for rate", wait_s)
-        await self._sleep(wait_s)
+        await self.rest(wait_s)
 
     async def back_off(self, failures: int) -> None:
         """Before failed parts are tried again, where nothing else is left to read."""
         wait_s = backoff.wait_s(failures - 1, self.limits.base_s, self._clock.random())
         if wait_s > self.limits.deadline_s - self._clock.now_s():
             raise BudgetSpent("the time of this invocation is spent", wait_s)
-        await self._sleep(wait_s)
+        await self.rest(wait_s)
 
     async def pace(self, units: float) -> None:
         """Waits until the governor lets `units` through, and spends them."""
@@ -120,10 +134,11 @@ class Calls:
             wait_s = self.governor.wait_s(self._full_at_s, now_s, units)
             if wait_s > 0 and now_s + wait_s > self.limits.deadline_s:
                 raise BudgetSpent("the quota of this invocation's time is spent", wait_s)
-            if wait_s > 0:
-                await self._sleep(wait_s)
-            self._full_at_s = self.governor.spend(self._full_at_s, self._clock.now_s(), units)
+            # Spent before the wait: who waits beside us must not count on the same units.
+            self._full_at_s = self.governor.spend(self._full_at_s, now_s, units)
             self.spent_s += units / self.governor.units_per_s
+            if wait_s > 0:
+                await self.rest(wait_s)
         await self.keep_lease()
 
     def affordable(self, units_each: int) -> int:
@@ -152,13 +167,16 @@ class Calls:
 
     async def _once(self, request: Request) -> Response | None:
         """None: no answer came, or none that can be read."""
+        try:
+            return await self._sent(request)
+        except ProviderDown:
+            return None
+
+    async def _sent(self, request: Request) -> Response:
         now_s = self._clock.now_s()
         timeout_s = lease.request_timeout_s(self._begun.renewed_at_s, now_s, self.limits.lease_ttl_s)
         self.units += request.units
-        try:
-            return await self._transport.send(request, timeout_s=timeout_s)
-        except ProviderDown:
-            return None
+        return await self._transport.send(request, timeout_s=timeout_s)
 
     async def _failed(self, attempt: int, status: Status) -> None:
         if status.http == 0 or status.http >= 500:
@@ -169,10 +187,10 @@ class Calls:
         left_s = self.limits.deadline_s - self._clock.now_s()
         if attempt >= self.limits.attempts or wait_s > min(self.limits.wait_max_s, left_s):
             raise ProviderDown("the provider does not answer", wait_s)
-        await self._sleep(wait_s)
+        await self.rest(wait_s)
 
-    async def _sleep(self, seconds: float) -> None:
-        """Sleeps in thirds of the lease, renewing it."""
+    async def rest(self, seconds: float) -> None:
+        """Sleeps in thirds of the lease, renewing it; what is slept counts as waited for."""
         self.waited_s += seconds
         until_s = self._clock.now_s() + seconds
         while (left_s := until_s - self._clock.now_s()) > 0:

@@ -39,13 +39,14 @@ class Accounts(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What the provider said: tokens, the mailbox's address, and where its change stream stands."""
+    """What the provider said: tokens, the address, where its change stream stands (`reached`: as pushes name it)."""
 
     refresh_token: str
     access_token: str
     access_until_s: float
     address: str
     cursor: Callable[[str], str]
+    reached: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,7 @@ async def connect(
             "access": sealed("access", grant.access_token),
             "access_until_s": f"{grant.access_until_s:.0f}",
             "email": sealed("email", grant.address),
+            "granted_s": f"{now_s:.3f}",
         }
         new = known | {
             "provider": provider,
@@ -96,6 +98,8 @@ async def connect(
             "grant": "1",
             "step": "",
         }
+        if grant.reached:
+            new["reached"] = grant.reached
         match await accounts.connect(chosen, provider, address, found, new, known):
             case "new":
                 return Connected(chosen, created=True)

@@ -2,7 +2,9 @@
 
     part                          what happens
     2xx, 404                      read, gone: done
-    throttled                     the window halves, a pause, again; never counts as a failed attempt
+    throttled                     again, after what is left; a pause where the provider names one or nothing else
+                                  is left; never counts as a failed attempt. Refused for concurrency (not for
+                                  quota, 403): the window halves
     401                           the access token is refreshed once, again
     5xx, missing, unreadable      again, up to MAX_RETRIES attempts, then Failed: the caller parks it
     refused (400, …)              Failed at once
@@ -23,6 +25,8 @@ from shared.protocol.step import Failed, Fetched, Gone, Want
 from shared.protocol.wire import Request, Response
 from shared.sync.calls import Calls
 from shared.sync.ports import Clock, Stream
+
+FORBIDDEN = 403
 
 Part = tuple[str, tuple[Want, ...], Request]
 
@@ -46,6 +50,12 @@ class _Wave:
     progress: bool = False
     failed: int = 0
 
+    def must_wait(self, queue: Sequence[Want]) -> bool:
+        """Whether all wait for the refused parts: else these come last, and the rest goes on in the smaller window."""
+        assert self.refusal is not None
+        told = bool(self.refusal.retry_after_s) or self.refusal.http == FORBIDDEN
+        return told or not self.progress or len(queue) == len(self.again)
+
 
 class Hydrator:
     """One per invocation; `window` is remembered per mailbox."""
@@ -67,20 +77,22 @@ class Hydrator:
                 size = self._wave_size(parts)
                 parts = parts[:size]
                 taken = {want.message_id for _, of, _ in parts for want in of}
+                refreshes = self._calls.refreshes
                 wave = await self._wave(parts, read)
                 queue = [want for want in queue if want.message_id not in taken] + wave.again
                 if read.error:
                     break
                 if wave.expired:
-                    await self._calls.refresh()
+                    await self._calls.refresh(refreshes)
                 refusals = 0 if wave.progress else refusals + 1
-                if wave.refusal:
+                if wave.refused:
                     self.window = self.window.refused(len(parts), wave.refused)
+                if wave.refusal and wave.must_wait(queue):
                     last = refusals > self._calls.limits.attempts
                     await self._calls.sit_out(refusals, wave.refusal, last=last)
                 elif wave.failed and len(queue) == len(wave.again):
                     await self._calls.back_off(wave.failed)
-                elif len(parts) == size:
+                elif len(parts) == size and not wave.refusal:
                     self.window = self.window.grown()
         except TidemarkError as error:
             read.error = error
@@ -130,7 +142,7 @@ class Hydrator:
         if status.kind is Kind.FORBIDDEN:
             raise AuthorizationLost(status.reason or "forbidden")
         if status.kind is Kind.THROTTLED:
-            wave.refused += 1
+            wave.refused += status.http != FORBIDDEN
             wave.refusal = _longer(wave.refusal, status)
             wave.again += of
             return

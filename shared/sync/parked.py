@@ -5,7 +5,8 @@
                while other messages of the mailbox could be read
     leaves     by `created` (or a patch), or by `deleted` where it was said and is confirmed to be gone
 
-An outage is not poison: where nothing at all could be read, nothing is parked and nothing advances.
+An outage is not poison: where nothing at all could be read, nothing is parked and nothing advances; but when that has
+gone on for as long as it takes to quarantine a message, what can't be read is parked: it holds up the rest no longer.
 """
 
 from collections.abc import Mapping
@@ -48,7 +49,19 @@ class Parked:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """Invocations in a row that could read no message, although there were some to be read."""
+
+    since_s: float
+    invocations: int = 1
+
+    def has_lasted(self, now_s: float, after_s: float) -> bool:
+        return self.invocations >= INVOCATIONS_MIN and now_s - self.since_s >= after_s
+
+
 def is_outage(failed: int, read: int) -> bool:
+    """`failed`: messages that could not be read and had not been parked before."""
     return read == 0 and failed > PARKED_ALONE_MAX
 
 
@@ -58,3 +71,11 @@ def dump(parked: Mapping[str, Parked]) -> str:
 
 def load(text: str | None) -> dict[str, Parked]:
     return {message_id: Parked(**fields) for message_id, fields in orjson.loads(text or "{}").items()}
+
+
+def dump_outage(outage: Outage | None) -> str:
+    return orjson.dumps(asdict(outage)).decode() if outage else ""
+
+
+def load_outage(text: str | None) -> Outage | None:
+    return Outage(**orjson.loads(text)) if text else None

@@ -17,7 +17,11 @@ from shared.protocol.wire import Request, Response
 
 @dataclass(slots=True)
 class Begun:
-    """A held mailbox: the fencing token, and the account's hash as it was at the begin (or after the last step)."""
+    """A held mailbox: the fencing token, and the account's hash as it was at the begin (or after the last step).
+
+    `pushed`: a push called for this sync; `pushes`: how many there were. `hint_history`: the highest history id that one
+    has named, 0 for none.
+    """
 
     account_id: str
     fence: str
@@ -27,6 +31,9 @@ class Begun:
     renewed_at_s: float
     lost: str = ""
     probe: bool = False
+    pushed: bool = False
+    pushes: int = 0
+    hint_history: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +55,14 @@ class Append:
     fields     of the account's hash
     taken      fields that ask for something which this step takes up: deleted if they still have this value
     hints      the hints' number when the last round that was read to its end began: what is `served`
-    release    give the lease back, if no hint came since `hints`; `let_go`: in any case
+    pushes     likewise, of the pushes that this invocation knows of
+    release    give the lease back, if no hint and no push came since; `let_go`: in any case
     pausable   refuse (`LogFull`) rather than push out what a reader has not passed
     """
 
     step_id: str
     hints: int = 0
+    pushes: int = 0
     events: list[str] = field(default_factory=list)
     index: dict[str, str | None] = field(default_factory=dict)
     cache: dict[str, str | None] = field(default_factory=dict)
@@ -89,10 +98,10 @@ class Store(Protocol):
     ) -> tuple[list[str | None], list[str | None]]: ...
     async def walk(
         self, account_id: str, table: str, page: int, offset: int, *, unknown: bool, limit: int
-    ) -> tuple[list[str], int, int, bool]: ...
+    ) -> tuple[list[str], int, int, bool, bool]: ...
     async def tables(self, account_id: str) -> tuple[dict[str, list[str]], dict[str, str]]: ...
     async def provider_failed(self, account_id: str) -> float: ...
-    async def lose_grant(self, begun: Begun, reason: str) -> None: ...
+    async def lose_grant(self, begun: Begun, reason: str) -> bool: ...
 
 
 class Transport(Protocol):
@@ -129,6 +138,7 @@ class Stream(Protocol):
     def pack_id(self, message_id: str) -> str: ...
     def unpack_id(self, packed: str) -> str: ...
     def next_task(self, cursor: Any, *, confirmed: bool) -> Task | None: ...
+    def reached(self, cursor: Any) -> int: ...
     def receive(self, cursor: Any, request: Request, response: Response, *, confirmed: bool) -> Step[Any]: ...
     def noted(self, cursor: Any) -> Step[Any]: ...
     def walked(self, cursor: Any, found: Walked) -> Step[Any]: ...

@@ -15,46 +15,24 @@ step is always made, however small the budget: many small invocations come to an
 import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from shared.core import change, errors
-from shared.core.message import instant
 from shared.protocol.step import Call, Compare, Fact, Note, Step, Task, Walk, Walked
 from shared.protocol.wire import Request
 from shared.sync import alerts, parked
 from shared.sync.calls import Calls
 from shared.sync.hydrate import Hydrator
+from shared.sync.looks import Looks
+from shared.sync.outcome import Objectives, Outcome, performance
 from shared.sync.ports import Append, Begun, Clock, Store, Stream
+from shared.sync.renew import why_lost
+from shared.sync.settled import Settled
 from shared.sync.step import Effect, Effects, Steps, fill
 
 STEP_MESSAGES_MAX = 100
 TASK_RESERVE_S = 1.0
-
-
-@dataclass(slots=True)
-class Outcome:
-    """How a sync ended; the counters are of what was appended."""
-
-    status: str = "no_new_messages"
-    created: int = 0
-    updated: int = 0
-    deleted: int = 0
-    more: bool = False
-    retry_after_s: float | None = None
-    reason: str = ""
-
-    @property
-    def count(self) -> int:
-        return self.created + self.updated + self.deleted
-
-
-@dataclass(frozen=True, slots=True)
-class Objectives:
-    """What raises an alert: a sync of more than `slow_s` (without waits), a mailbox not confirmed for `fresh_s`."""
-
-    slow_s: float
-    fresh_s: float
 
 
 @dataclass(slots=True)
@@ -71,6 +49,7 @@ class Run:
     clock: Clock
     started_s: float
     objectives: Objectives
+    looks: Looks
     raised: frozenset[str] = frozenset()
     fields: dict[str, str] = field(default_factory=dict)
     taken: dict[str, str] = field(default_factory=dict)
@@ -79,10 +58,16 @@ class Run:
     round_hints: int = 0
     served: bool = False
     released: bool = False
+    hinted: bool = False
     number: int = 0
+    paging: bool = False
+    oldest_s: float | None = None
+    settled: Settled = field(default_factory=lambda: Settled(None))
+    walked: tuple[str, ...] | None = None
 
     def take_up(self, fields: Mapping[str, str]) -> None:
         """What the account's fields ask for (a resync, the repair of lost state) is done by the cursor given."""
+        self.settled = Settled(fields.get("settled"))
         self.taken = {name: fields[name] for name in ("asked", "lost") if fields.get(name)}
         if self.taken:
             self.fields["cursor"] = self.stream.encode(self.cursor)
@@ -100,8 +85,11 @@ class Run:
         except errors.BreakerOpen as error:
             await self._stop("breaker_open", error)
         except errors.AuthorizationLost as error:
-            await self.store.lose_grant(self.begun, error.reason)
-            outcome.status, outcome.reason = "reauth_required", error.reason
+            reason = why_lost(self.begun.fields, error.reason, self.clock.now_s())
+            if await self.store.lose_grant(self.begun, reason):
+                outcome.status, outcome.reason = "reauth_required", reason
+            else:
+                await self._stop("partial", error)  # a person has renewed it meanwhile
         except errors.StoreDown:
             raise
         except (errors.RetryLater, errors.ContractBroken) as error:
@@ -109,34 +97,46 @@ class Run:
         return outcome
 
     async def _work(self) -> None:
+        await self.looks.first()
         self.round_hints = self.begun.hints
         if facts := self.steps.parked_facts():
             await self._apply(Step(self.cursor), facts, None)
         while not self.released:
             task = self.stream.next_task(self.cursor, confirmed=self.confirmed)
+            if self.hinted or (task is None and self._owes_a_look()):
+                self.hinted = False
+                await self.looks.again(self.round_hints, self.stream.reached(self.cursor))
+                self._look_again()
+                continue
             if task is None:
                 await self._append(self._next(release=True))
                 continue
-            if self.number and self.clock.now_s() + TASK_RESERVE_S > self.calls.limits.deadline_s:
+            begun = self.number > 0 or self.paging
+            if begun and self.clock.now_s() + TASK_RESERVE_S > self.calls.limits.deadline_s:
                 raise errors.BudgetSpent("the time of this invocation is spent")
             await self._perform(task)
 
     async def _perform(self, task: Task) -> None:
+        self.walked = None
         match task:
             case Call(requests):
                 return await self._ask(requests)
-            case Walk(table, page, offset, unknown):
-                ids, page, offset, ended = await self.store.walk(
-                    self.begun.account_id, table, page, offset, unknown=unknown, limit=self._step_size()
-                )
-                found = Walked(tuple(map(self.stream.unpack_id, ids)), page, offset, ended)
-                step = self.stream.walked(self.cursor, found)
+            case Walk():
+                step = await self._walk(task)
             case Compare():
                 differences = self.stream.differences(self.cursor, *await self.store.tables(self.begun.account_id))
                 step = self.stream.compared(self.cursor, differences[: self._step_size()])
             case Note():
                 step = self.stream.noted(self.cursor)
         await self._commit(step)
+
+    async def _walk(self, task: Walk) -> Step[Any]:
+        ids, page, offset, ended, lost = await self.store.walk(
+            self.begun.account_id, task.table, task.page, task.offset, unknown=task.unknown, limit=self._step_size()
+        )
+        self.walked = tuple(dict.fromkeys(map(self.stream.unpack_id, ids)))  # two passes may have listed one id
+        step = self.stream.walked(self.cursor, Walked(self.walked, page, offset, ended, lost))
+        return replace(step, facts=tuple(fact for fact in step.facts if fact.message_id not in self.settled))
 
     async def _ask(self, requests: Sequence[Request]) -> None:
         """Sends them side by side; the answers are acted on in order, up to the first that did not come."""
@@ -160,29 +160,51 @@ class Run:
         """Appends a part of a step; only the `last` part moves the cursor."""
         effects = await self.steps.effects(self.begun, step, facts) if facts else Effects()
         pausable = step.origin != "live"
+        if effects.oldest_s is not None and pausable:
+            self.oldest_s = min(effects.oldest_s, effects.oldest_s if self.oldest_s is None else self.oldest_s)
         if effects.error or last is None:
-            await self._append_all(effects, self._next(pausable=pausable))
+            await self._append_part(effects, pausable)
             if effects.error:
                 raise effects.error
             return
         moves = self._move(last, effects)
-        dry = self.stream.next_task(self.cursor, confirmed=self.confirmed) is None
+        dry = self.stream.next_task(self.cursor, confirmed=self.confirmed) is None and not self._owes_a_look()
         append = self._next(pausable=pausable, release=dry)
         append.events += [change.entry(kind, data) for kind, data in last.events]
         append.pages, append.clear, append.note_known = dict(last.pages), last.clear, last.note_known
         if effects.of or moves or append.events or self.steps.parked_changed:
             await self._append_all(effects, append)
 
+    async def _append_part(self, effects: Effects, pausable: bool) -> None:
+        """What has come of a step so far; the cursor stays, but what is settled is remembered."""
+        if self.oldest_s is not None:
+            aged = self.stream.aged(self.cursor, self.cursor, self.oldest_s)
+            if aged != self.cursor:
+                self.cursor, self.fields["cursor"] = aged, self.stream.encode(aged)
+        append = self._next(pausable=pausable)
+        if self.walked is not None and effects.settled:
+            append.fields["settled"] = self.settled.dump(effects.settled)
+        await self._append_all(effects, append)
+        if self.walked is not None:
+            self.settled.add(effects.settled)
+
     def _move(self, step: Step[Any], effects: Effects) -> bool:
         """Takes over the step's cursor; says whether that must be stored now."""
         before, self.cursor = self.cursor, step.cursor
         self.outcome.reason = step.reason or self.outcome.reason
-        if effects.oldest_s is not None and step.origin != "live":
-            self.cursor = self.stream.aged(before, step.cursor, effects.oldest_s)
+        if self.oldest_s is not None and step.origin != "live":
+            self.cursor = self.stream.aged(before, step.cursor, self.oldest_s)
         self.fields["cursor"] = self.stream.encode(self.cursor)
+        if self.settled and (step.clear or self.walked is not None):
+            self.settled.passed(self.walked or ())
+            self.settled = Settled(None) if step.clear else self.settled
+            self.fields["settled"] = self.settled.dump()
         if step.origin == "live":
+            self.paging = not step.round_ended
             self.confirmed = step.round_ended
             self.served = self.served or step.round_ended
+            if step.round_ended:
+                self._note_how_far()
             return False
         # Live changes come first again; but a first sync that ended in one step needs no second look.
         ended = self.stream.next_task(self.cursor, confirmed=True) is None
@@ -196,10 +218,27 @@ class Run:
         self.confirmed = self.served = False
         self.round_hints = self.begun.hints
 
+    def _note_how_far(self) -> None:
+        """A push that names no more than this is stale; one that asked for it is served."""
+        reached = self.stream.reached(self.cursor)
+        if reached:
+            self.fields["reached"] = str(reached)
+        taken, noted = self.looks.settle(reached)
+        self.taken |= taken
+        self.fields |= noted
+
+    def _owes_a_look(self) -> bool:
+        return self.looks.owed(self.stream.reached(self.cursor), self.calls.limits.deadline_s)
+
     async def _append_all(self, effects: Effects, last: Append) -> None:
         *groups, final = list(effects.groups()) or [[]]
+        appended: list[str] = []
         for group in groups:
-            await self._append(fill(self._next(pausable=last.pausable, fields=False), group), group)
+            part = fill(self._next(pausable=last.pausable, fields=False), group)
+            if self.walked is not None:
+                appended += [effect.message_id for effect in group]
+                part.fields["settled"] = self.settled.dump(appended)
+            await self._append(part, group)
         events = last.events
         last.events = []
         fill(last, final)
@@ -213,12 +252,14 @@ class Run:
             append.fields, append.served, append.taken = dict(self.fields), self.served, self.taken
             if self.steps.parked_changed:
                 append.fields["parked"] = parked.dump(self.steps.parked)
+            if self.steps.outage_changed:
+                append.fields["outage"] = parked.dump_outage(self.steps.outage)
         return append
 
     async def _append(self, append: Append, effects: Sequence[Effect] = ()) -> None:
         self.number += 1
         append.step_id = f"{self.begun.fence}.{self.number}"
-        append.hints = self.round_hints
+        append.hints, append.pushes = self.round_hints, self.looks.pushes
         append.healthy = self.calls.healthy
         append.spent_s = self.calls.saved_s()
         append.fields.update(self.stream.tables())
@@ -227,6 +268,8 @@ class Run:
             self._say_goodbye(append, self.outcome.count + said["created"] + said["updated"] + said["deleted"])
         appended = await self.store.append(self.begun, append)
         if appended.log_full:
+            self._take_back()
+            self.calls.spent_s += append.spent_s
             raise errors.BudgetSpent("the change log waits for its readers")
         self.outcome.created += said["created"]
         self.outcome.updated += said["updated"]
@@ -237,34 +280,27 @@ class Run:
         if "parked" in append.fields:
             self.steps.parked_changed = False
         self.released = appended.released
-        if append.release and not appended.released:
-            self._look_again()
+        self.hinted = append.release and not appended.released
+
+    def _take_back(self) -> None:
+        """Nothing of a refused step is stored with the release either, its cursor least of all."""
+        self.fields, self.taken, self.steps.parked_changed = {}, {}, False
 
     def _say_goodbye(self, append: Append, count: int) -> None:
-        now_s = self.clock.now_s()
-        duration_s = now_s - self.started_s
+        now_s, fields = self.clock.now_s(), append.fields
         window = self.hydrator.window
-        append.fields |= {"window": f"{window.size},{window.cap}", "last_sync_s": f"{now_s:.3f}"}
+        fields |= {"window": f"{window.size},{window.cap}", "last_sync_s": f"{now_s:.3f}"}
+        fields |= self.looks.noted()
         if self.served and append.release:
-            append.fields["confirmed_s"] = f"{now_s:.3f}"
-        if entries := self._alerts(now_s, duration_s, append):
+            fields["confirmed_s"] = f"{now_s:.3f}"
+        duration_s = now_s - self.started_s
+        confirmed_s = float(fields.get("confirmed_s") or self.begun.fields.get("confirmed_s") or self.started_s)
+        missed = self.objectives.missed(duration_s - self.calls.waited_s, confirmed_s, now_s)
+        entries, self.raised = alerts.changed(self.raised, missed)
+        if entries:
             append.events += entries
-            append.fields["alerts"] = alerts.dump(self.raised)
-        append.perf = {
-            "message_count": str(count),
-            "duration": f"{duration_s:.3f}",
-            "messages_per_second": f"{count / duration_s if duration_s > 0 else 0:.2f}",
-            "timestamp": instant(now_s) or "",
-        }
-
-    def _alerts(self, now_s: float, duration_s: float, append: Append) -> list[str]:
-        worked_s = duration_s - self.calls.waited_s
-        slow = f"the sync took {worked_s:.0f} s" if worked_s > self.objectives.slow_s else None
-        confirmed_s = float(append.fields.get("confirmed_s") or self.begun.fields.get("confirmed_s") or self.started_s)
-        late = now_s - confirmed_s > self.objectives.fresh_s
-        stale = f"not confirmed current since {instant(confirmed_s)}" if late else None
-        entries, self.raised = alerts.changed(self.raised, {alerts.SLOW: slow, alerts.STALE: stale})
-        return entries
+            fields["alerts"] = alerts.dump(self.raised)
+        append.perf = performance(count, duration_s, now_s)
 
     async def _stop(self, status: str, error: errors.TidemarkError, *, hold_s: float = 0.0) -> None:
         """Gives the lease back with what is known so far; a lease lost meanwhile changes nothing."""

@@ -41,16 +41,20 @@ class Effect:
 
     @property
     def size_bytes(self) -> int:
-        return len(self.event) + len(self.cache or "") + 100
+        return len(self.event.encode()) + len(self.cache or "") + 100
 
 
 @dataclass(slots=True)
 class Effects:
-    """Of one part of a step. `error`: why the rest could not be read; what was read is appended all the same."""
+    """Of one part of a step. `error`: why the rest could not be read; what was read is appended all the same.
+
+    `settled`: the messages that this part has done with, also those that have no effect.
+    """
 
     of: list[Effect] = field(default_factory=list)
     oldest_s: float | None = None
     error: TidemarkError | None = None
+    settled: list[str] = field(default_factory=list)
 
     def groups(self) -> Iterator[list[Effect]]:
         """In order, in groups of at most 2 MiB."""
@@ -100,6 +104,7 @@ class Steps:
         patience: Patience,
         cache_tag: str,
         kept: dict[str, Parked],
+        outage: parked.Outage | None = None,
     ) -> None:
         self._store = store
         self._stream = stream
@@ -110,6 +115,8 @@ class Steps:
         self._tag = cache_tag
         self.parked = kept
         self.parked_changed = False
+        self.outage = outage
+        self.outage_changed = False
         self._tried: set[str] = set()
         self._read_any = False
 
@@ -125,7 +132,9 @@ class Steps:
             verdict = self._verdict(step, fact, value, cached.unpack(text, self._tag))
             if isinstance(verdict, Want):
                 wants.append(verdict)
-            elif isinstance(verdict, Patch):
+                continue
+            effects.settled.append(fact.message_id)
+            if isinstance(verdict, Patch):
                 effects.of.append(self._patched(fact.message_id, packed[fact.message_id], verdict))
             elif isinstance(verdict, Fetched):
                 self._named(step, packed[fact.message_id], verdict, value, effects)
@@ -158,11 +167,13 @@ class Steps:
         packed: dict[str, str],
         effects: Effects,
     ) -> None:
-        failures = [want for want in wants if isinstance(read.results.get(want.message_id), Failed)]
-        fine = len(read.results) - len(failures)
+        failed = {message_id for message_id, result in read.results.items() if isinstance(result, Failed)}
+        fine = len(read.results) - len(failed)
         self._read_any = self._read_any or fine > 0
-        if read.error is None and parked.is_outage(len(failures), fine):
-            read.error = ProviderDown("no message could be read")
+        if fine:
+            self._notice(None)
+        elif read.error is None and parked.is_outage(len(failed - self.parked.keys()), fine):
+            read.error = self._no_message_could_be_read()
         for want in wants:
             result = read.results.get(want.message_id)
             value = known[want.message_id]
@@ -175,7 +186,28 @@ class Steps:
             elif isinstance(result, Gone):
                 self._gone(want.message_id, packed[want.message_id], value, effects)
             elif isinstance(result, Failed) and read.error is None:
+                if step.name_again and value is not None:  # unnamed, the reader drops it: it comes as `created` again
+                    effects.of.append(Effect(want.message_id, packed[want.message_id]))
+                    value = None
                 self._park(want, result, packed[want.message_id], value, effects)
+            else:
+                continue
+            effects.settled.append(want.message_id)
+
+    def _no_message_could_be_read(self) -> ProviderDown | None:
+        """An outage, counted once an invocation; None when it has lasted for so long that it is none."""
+        outage = self.outage
+        if outage is None:
+            self._notice(parked.Outage(self._clock.now_s()))
+        elif not self.outage_changed:
+            self._notice(replace(outage, invocations=outage.invocations + 1))
+        if outage and outage.has_lasted(self._clock.now_s(), self._patience.after_s):
+            return None
+        return ProviderDown("no message could be read")
+
+    def _notice(self, outage: parked.Outage | None) -> None:
+        self.outage_changed = self.outage_changed or outage != self.outage
+        self.outage = outage
 
     def _named(self, step: Step[Any], packed: str, fetched: Fetched, value: str | None, effects: Effects) -> None:
         """`created`: named for the first time, or again in a snapshot; a known message only gets its difference."""
@@ -221,7 +253,8 @@ class Steps:
             event = change.quarantined(want.message_id, entry.reason, entry.attempts)
             effects.of.append(Effect(want.message_id, packed, "quarantined", event, value))
             entry = replace(entry, said=True)
-        self.parked[want.message_id] = entry
+        self.parked.pop(want.message_id, None)
+        self.parked[want.message_id] = entry  # behind the others, so that each gets its turn
         self.parked_changed = True
 
     def parked_facts(self) -> tuple[Fact, ...]:

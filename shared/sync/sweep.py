@@ -17,9 +17,9 @@ FINE = frozenset({"synced", "no_new_messages"})
 
 
 async def sweep(
-    account_ids: Sequence[str], work: Callable[[str], Awaitable[dict[str, Any]]], deadline_s: float, clock: Clock
+    account_ids: Sequence[str], work: Callable[[str], Awaitable[dict[str, Any] | None]], deadline_s: float, clock: Clock
 ) -> dict[str, Any]:
-    """`work` syncs one account. Accounts that the time did not reach are left for the next ping (`more`)."""
+    """`work` syncs one account; None: it is gone. Accounts that the time did not reach are left for the next ping (`more`)."""
     waiting = list(reversed(account_ids))
     results: list[dict[str, Any]] = []
     errors: list[BaseException] = []
@@ -29,7 +29,7 @@ async def sweep(
             done = await asyncio.gather(work(waiting.pop()), return_exceptions=True)
             for result in done:
                 if not isinstance(result, BaseException):
-                    results.append(result)
+                    results.extend([result] if result else [])
                     continue
                 errors.append(result)
                 if isinstance(result, StoreDown):

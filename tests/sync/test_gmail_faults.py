@@ -139,7 +139,7 @@ async def test_the_quota_is_kept_without_a_refusal(redis: RedisRest) -> None:
         await world.dry(account_id)
         await world.assert_log_equals_mailbox(account_id)
         assert world.clock.now_s() - began_s >= (400 * 20 - 2000) / 100
-        assert world.counters()["refused_parts"] == 0
+        assert world.counters()["refused_quota"] == 0
 
 
 async def test_a_dead_grant_is_said_once_and_a_new_one_goes_on_from_the_cursor(world: GmailWorld) -> None:

@@ -1,8 +1,8 @@
 """Random worlds: whatever happens to an Outlook mailbox, in whatever order, the folded log equals it in the end.
 
-Deliveries, read toggles, flags, categories, drafts, moves (there and back again too), hard deletes, folders that come, go
-and are renamed, dead delta links, refusals, broken connections, processes killed between any two I/O steps, rows that
-come twice, late or again. A seed that failed once is pinned by its number.
+Deliveries, read toggles, flags, categories, drafts, moves (there and back again too), hard deletes, folders that come,
+go and are renamed, dead delta links, refusals, broken connections, processes killed between any two I/O steps, rows
+that come twice, late or again. A seed that failed once is pinned by its number.
 """
 
 import random
@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from shared.core.message import instant
 from tests.conftest import RedisRest
-from tests.outlook_world import ADDRESS, Killed, OutlookWorld, raw
+from tests.outlook_world import OutlookWorld
+from tests.world import ADDRESS, Killed, raw
 
 SEEDS = range(24)
 ROUNDS = 12
@@ -103,7 +105,9 @@ class Chaos:
             self.graph.move(ADDRESS, message, "recoverableitemsdeletions")
 
     def recover(self) -> None:
-        hidden = [id_ for id_, each in self.graph.snapshot(ADDRESS).items() if self.world.is_untracked(each["folder_id"])]
+        hidden = [
+            id_ for id_, each in self.graph.snapshot(ADDRESS).items() if self.world.is_untracked(each["folder_id"])
+        ]
         if hidden:
             self.graph.move(ADDRESS, self.random.choice(sorted(hidden)), "inbox")
 
@@ -190,4 +194,32 @@ async def test_whatever_happens_the_log_equals_the_mailbox(redis: RedisRest, see
             await chaos.sync(account_id)
         await converge(chaos, account_id)
         await world.assert_log_equals_mailbox(account_id)
+        await world.assert_nothing_that_exists_was_called_deleted(account_id)
+
+
+def changed_since(world: OutlookWorld, since_s: float) -> set[str]:
+    """Messages that came or changed after the first sync."""
+    since = instant(since_s) or ""
+    found = world.truth()
+    return {id_ for id_ in found if world.graph.resource(ADDRESS, id_)["lastModifiedDateTime"] > since[:19]}
+
+
+@pytest.mark.parametrize("seed", range(100, 112))
+async def test_of_the_newest_n_the_log_equals_the_mailbox_and_has_all_that_changed(redis: RedisRest, seed: int) -> None:
+    async with OutlookWorld(redis, seed=seed, INITIAL_SYNC_MESSAGES="4", OUTLOOK_PAGE_SIZE="5") as world:
+        chaos = Chaos(world, seed)
+        world.fill(20)
+        world.fill(3, "archive", 50)
+        account_id = await world.connect()
+        await world.dry(account_id)
+        since_s = world.graph.clock.now_s()
+        world.clock.skip(2)
+        for _ in range(ROUNDS):
+            chaos.happen()
+            await chaos.sync(account_id)
+            world.clock.skip(2)
+        await converge(chaos, account_id)
+        named = (await world.folded(account_id)).keys()
+        assert changed_since(world, since_s) <= named
+        await world.assert_log_equals_mailbox(account_id, only=set(named))
         await world.assert_nothing_that_exists_was_called_deleted(account_id)

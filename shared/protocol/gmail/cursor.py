@@ -176,6 +176,12 @@ def decode(text: str) -> Cursor:
         raise ContractBroken("the stored cursor can't be read") from error
 
 
+def reached(cursor: Cursor) -> int:
+    """The history id up to which everything has been read; 0 while a round is under way, or none is known."""
+    live = cursor.live
+    return live.since if isinstance(live, Reading) and live.page_token is None else 0
+
+
 def _backfill(name: str, fields: dict[str, Any]) -> Backfill:
     if name == "judged":
         return Judged(_listing(fields["listing"]))

@@ -27,6 +27,7 @@ from shared.protocol.wire import Request, Response
 
 PAGE_SIZE_MAX = 500  # https://developers.google.com/workspace/gmail/api/reference/rest/v1/users.history/list
 HISTORY_ID_MAX = 2**64 - 1
+HIDING = frozenset({"SPAM", "TRASH"})  # not listed unless asked for
 
 HistoryId = Annotated[int, Field(ge=0, le=HISTORY_ID_MAX)]
 Id = Annotated[str, Field(min_length=1, max_length=256)]
@@ -90,13 +91,19 @@ def receive(reading: Reading, response: Response) -> tuple[tuple[Fact, ...], Rea
     if response.status == 404:
         return (), Pinning(), False
     page = parsed(_Page, response)
-    removals = reading.removals or any(r.messagesDeleted or r.labelsRemoved for r in page.history)
+    removals = reading.removals or any(_removes(record) for record in page.history)
     facts = reduced(page.history)
     upto = page.historyId if reading.upto is None else min(reading.upto, page.historyId)
     if page.nextPageToken:
         paging = replace(reading, page_token=page.nextPageToken, upto=upto, removals=removals, untouched=False)
         return facts, paging, False
     return facts, Reading(since=max(reading.since, upto), removals=removals), True
+
+
+def _removes(record: _Record) -> bool:
+    """Whether a message may have left a listing: a label is enough, and so are the two that hide it from most."""
+    hidden = any(HIDING.intersection(item.labelIds) for item in record.labelsAdded)
+    return bool(record.messagesDeleted or record.labelsRemoved or hidden)
 
 
 def reduced(records: list[_Record]) -> tuple[Fact, ...]:

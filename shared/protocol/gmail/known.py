@@ -54,7 +54,7 @@ class LabelTable:
             i = 0
             while i < len(codes):
                 if codes[i] == ".":
-                    labels.add(self.labels[int(codes[i + 1 : i + 5])])
+                    labels.add(self.labels[int(f"{codes[i + 1 : i + 5]:x<4}")])
                     i += 5
                 else:
                     labels.add(self.labels[CODES.index(codes[i])])

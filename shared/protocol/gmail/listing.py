@@ -94,9 +94,8 @@ def receive(cursor: Cursor, listing: Listing, response: Response) -> Step[Cursor
         return replace(finished(cursor, listing.job), facts=facts)
     stored = {f"{table(listing.query)}/{listing.page}": [pack_id(item.id) for item in items]}
     after = replace(listing, page=listing.page + 1, page_token=page.nextPageToken, listed=listed)
-    if not ended:
-        return moved(cursor, after, pages=stored)
-    return moved(cursor, _listed(cursor, after, whole), pages=stored)
+    step = moved(cursor, _listed(cursor, after, whole) if ended else after, pages=stored)
+    return replace(step, clear=listing.query == IDS and listing.page == 0)  # of a listing that was given up
 
 
 def _listed(cursor: Cursor, listing: Listing, whole: bool) -> Backfill:
@@ -143,12 +142,15 @@ def candidates(cursor: Cursor, job: Job) -> Listing:
 
 def walked(cursor: Cursor, walking: Walking | Naming, found: Walked) -> Step[Cursor]:
     """Ids of a stored page, with what follows: all are read, for none of them is told by a listing."""
-    facts = tuple(Fact(message_id, content=True) for message_id in found.ids)
     job = walking.job
+    if found.lost:  # and with it how far it has been read: made again
+        again = Starting(job) if isinstance(walking, Naming) else Listing(job, walking.query)
+        return moved(cursor, again)
+    facts = tuple(Fact(message_id, content=True) for message_id in found.ids)
     if not found.ended:
         step = moved(cursor, replace(walking, page=found.page, offset=found.offset))
     elif isinstance(walking, Naming):
-        step = replace(moved(cursor, candidates(cursor, job)), clear=True)
+        step = replace(moved(cursor, Listing(job, IDS) if job.sweep else candidates(cursor, job)), clear=True)
     else:
         step = finished(cursor, job)
     return replace(step, facts=facts, origin=job.origin, name_again=isinstance(walking, Naming))
@@ -176,12 +178,14 @@ def moved(cursor: Cursor, backfill: Backfill, pages: dict[str, list[str]] | None
     return Step(replace(cursor, backfill=backfill), origin=job.origin, floor_s=cursor.floor_s, pages=pages or {})
 
 
-def compare(sweeping: Sweeping, listed: dict[str, set[str]], known: dict[str, Known]) -> tuple[Fact, ...]:
+def compare(
+    sweeping: Sweeping, listed: dict[str, set[str]], known: dict[str, Known], listings: frozenset[str]
+) -> tuple[Fact, ...]:
     """Facts for what differs, in the order of the packed ids: absent ids (a read confirms), and labels.
 
-    `listed` maps every listed id to the labels that list it; both are keyed by packed ids. A difference of labels is
-    taken from the listings where no removal was seen meanwhile and history has not touched the message since the pin;
-    else the message is read (`gone` asks for that).
+    `listed` maps every listed id to the labels that list it; both are keyed by packed ids. `listings` are the labels
+    that were listed. A difference of these is taken from the listings where no removal was seen meanwhile and history
+    has not touched the message since the pin; else the message is read (`gone` asks for that).
     """
     facts = []
     for packed in sorted(known):
@@ -189,8 +193,10 @@ def compare(sweeping: Sweeping, listed: dict[str, set[str]], known: dict[str, Kn
         labels = listed.get(packed)
         if packed <= sweeping.after or (labels is not None and entry.labels == labels):
             continue
-        if labels is not None and sweeping.clean and entry.version < sweeping.job.pin:
-            said = {label: (label in labels, sweeping.job.pin) for label in labels ^ entry.labels}
+        differing = (labels or set()) ^ entry.labels
+        untouched = sweeping.clean and entry.version < sweeping.job.pin
+        if labels is not None and untouched and listings.issuperset(differing):
+            said = {label: (label in labels, sweeping.job.pin) for label in differing}
             facts.append(Fact(unpack_id(packed), version=str(sweeping.job.pin), labels=said))
         else:
             facts.append(Fact(unpack_id(packed), gone=True))

@@ -6,8 +6,7 @@
     compare      what a read message changes
 
 The one exception to "live first": a first sync begins with its listing, because the history id pinned at connection was
-read before it and nothing is known yet that history could change. One object serves one invocation: it holds the
-account's label table, which grows as labels appear.
+read before it and nothing is known yet that history could change. One object serves one invocation.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,11 +17,10 @@ import orjson
 
 from shared.core.message import Message
 from shared.core.quota import Prices
-from shared.protocol.gmail import batch, history, listing, message, refusal
+from shared.protocol.gmail import batch, beginning, history, listing, message, refusal
 from shared.protocol.gmail.cursor import (
     IDS,
     Cursor,
-    Job,
     Judged,
     Listing,
     Naming,
@@ -33,6 +31,7 @@ from shared.protocol.gmail.cursor import (
     Walking,
     decode,
     encode,
+    reached,
 )
 from shared.protocol.gmail.known import Known, LabelTable, pack_id, unpack_id
 from shared.protocol.status import Kind, Status
@@ -40,7 +39,6 @@ from shared.protocol.step import Call, Compare, Fact, Failed, Fetched, Gone, Not
 from shared.protocol.wire import Request, Response
 
 THREAD_WORTH_MIN = 3  # from the third wanted message on, threads.get (40) is cheaper than messages.get (20 each)
-HISTORY_EXPIRED = "history_expired"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +50,9 @@ class GmailStream:
 
     encode = staticmethod(encode)
     decode = staticmethod(decode)
+    reached = staticmethod(reached)
+    restarted = staticmethod(beginning.restarted)
+    aged = staticmethod(beginning.aged)
     pack_id = staticmethod(pack_id)
     unpack_id = staticmethod(unpack_id)
     newest = str(history.HISTORY_ID_MAX)
@@ -67,12 +68,11 @@ class GmailStream:
 
     def next_task(self, cursor: Cursor, *, confirmed: bool) -> Task | None:
         """None: everything is read. `confirmed`: history was read to its end since the last backfill step."""
-        match cursor.live:
-            case Pinning():
-                return Call((history.profile_request(self.prices),))
-            case Reading() as live:
-                if not confirmed and not _at_the_beginning(cursor, live):
-                    return Call((history.request(live, self.prices),))
+        live = cursor.live
+        if isinstance(live, Pinning):
+            return Call((history.profile_request(self.prices),))
+        if not confirmed and not _at_the_beginning(cursor, live):
+            return Call((history.request(live, self.prices),))
         match cursor.backfill:
             case None:
                 return None
@@ -84,19 +84,19 @@ class GmailStream:
                 return Compare()
             case Naming(_, page, offset):
                 return Walk("known", page, offset, unknown=False)
-            case Walking(_, query, page, offset):
-                return Walk(listing.table(query), page, offset, unknown=True)
+            case walking:
+                return Walk(listing.table(walking.query), walking.page, walking.offset, unknown=True)
 
     def receive(self, cursor: Cursor, request: Request, response: Response, *, confirmed: bool) -> Step[Cursor]:
         """The step that the task's answer amounts to; 404 means expired history, nothing else."""
         live = cursor.live
         if isinstance(live, Pinning):
             _, history_id = history.receive_profile(response)
-            return Step(_pinned(cursor, history_id))
+            return Step(beginning.pinned(cursor, history_id))
         if not confirmed and not _at_the_beginning(cursor, live):
             facts, after, ended = history.receive(live, response)
             if isinstance(after, Pinning):
-                return Step(self.restarted(replace(cursor, live=after), HISTORY_EXPIRED))
+                return Step(beginning.restarted(replace(cursor, live=after), beginning.HISTORY_EXPIRED))
             backfill = listing.noticed_removals(cursor, after)
             if ended:
                 after = replace(after, removals=False)
@@ -120,42 +120,20 @@ class GmailStream:
         """All that the stored listing and the index differ in; `compared` makes steps of it."""
         assert isinstance(cursor.backfill, Sweeping)
         listed: dict[str, set[str]] = {}
+        listings: set[str] = set()
         for name, ids in pages.items():
             query = name.rpartition("/")[0]
+            label = query[1:] if query.startswith("=") else None
+            listings |= {label} if label is not None else set()
             for packed in ids:
                 labels = listed.setdefault(packed, set())
-                if query.startswith("="):
-                    labels.add(query[1:])
+                labels |= {label} if label is not None else set()
         entries = {packed: self.labels.unpack(value) for packed, value in known.items()}
-        return listing.compare(cursor.backfill, listed, entries)
+        return listing.compare(cursor.backfill, listed, entries, frozenset(listings))
 
     def compared(self, cursor: Cursor, facts: tuple[Fact, ...]) -> Step[Cursor]:
         assert isinstance(cursor.backfill, Sweeping)
         return listing.compared(cursor, cursor.backfill, facts)
-
-    def restarted(self, cursor: Cursor, reason: str, *, content: bool = False, snapshot_id: str = "") -> Cursor:
-        """List again and compare (`content`: name everything again). A running content job stays one."""
-        running = cursor.backfill.listing if isinstance(cursor.backfill, Judged) else cursor.backfill
-        if running is not None and running.job.content and not content:
-            content, snapshot_id = True, running.job.snapshot_id
-        pin = cursor.live.since if isinstance(cursor.live, Reading) else 0
-        oldest_s = running.job.oldest_s if running is not None and cursor.floor_s is None else 0.0
-        job = Job("resync", None, not content, content, snapshot_id, reason, oldest_s, pin)
-        return replace(cursor, backfill=listing.start(job))
-
-    def aged(self, before: Cursor, after: Cursor, oldest_s: float) -> Cursor:
-        """The floor of a first sync sinks to the oldest message that it emitted."""
-        if before.floor_s is not None:
-            return after
-        match after.backfill:
-            case None:
-                return replace(after, floor_s=min(after.floor_s or oldest_s, oldest_s))
-            case Judged(at):
-                job = replace(at.job, oldest_s=min(at.job.oldest_s, oldest_s))
-                return replace(after, backfill=Judged(replace(at, job=job)))
-            case running:
-                job = replace(running.job, oldest_s=min(running.job.oldest_s, oldest_s))
-                return replace(after, backfill=replace(running, job=job))
 
     def judge(self, fact: Fact, value: str | None) -> Patch | Want | None:
         if value is None:
@@ -268,35 +246,6 @@ class GmailStream:
         labels, version = found
         partial: Message = {"id": message_id, **message.flags(labels)}  # type: ignore[typeddict-item]
         return Fetched(partial, str(version))
-
-
-def first(history_id: int, wanted: int | None, connected_s: float, snapshot_id: str = "") -> Cursor:
-    """The cursor of a new account, pinned before anything is listed. 0 wanted: only what arrives from now on."""
-    floor_s = 0.0 if wanted is None else connected_s if wanted == 0 else None
-    live = Reading(history_id, untouched=True)
-    if wanted == 0 and not snapshot_id:
-        return Cursor(live, None, wanted, floor_s)
-    job = Job("backfill", wanted, content=bool(snapshot_id), snapshot_id=snapshot_id, oldest_s=connected_s)
-    return Cursor(live, listing.start(job), wanted, floor_s)
-
-
-def distrusted(cursor: Cursor) -> Cursor:
-    """An old cursor of an account that was never synced: the provider has to answer 200 to it before a listing begins."""
-    live = cursor.live
-    return replace(cursor, live=replace(live, untouched=False)) if isinstance(live, Reading) else cursor
-
-
-def lost(wanted: int | None, reason: str) -> Cursor:
-    """After the cursor was lost: pin again, list again, compare with the index."""
-    job = Job("resync", None, sweep=True, reason=reason)
-    return Cursor(Pinning(), listing.start(job), wanted, 0.0 if wanted is None else None)
-
-
-def _pinned(cursor: Cursor, history_id: int) -> Cursor:
-    backfill = cursor.backfill
-    if isinstance(backfill, Listing | Starting):
-        backfill = replace(backfill, job=replace(backfill.job, pin=history_id))
-    return replace(cursor, live=Reading(history_id), backfill=backfill)
 
 
 def _at_the_beginning(cursor: Cursor, live: Reading) -> bool:

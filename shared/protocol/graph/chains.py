@@ -149,18 +149,30 @@ def _emits(cursor: Cursor, chain: Chain, row: Row, rows: int, came_s: float | No
 def _moved(cursor: Cursor, chain: Chain, moved: Chain, page: Page) -> Cursor:
     after = replace(cursor, walked=cursor.walked + 1) if chain.walks else cursor
     if chain.listing:
-        listed = replace(moved, listing=page.link, read=page.ended, alone=not page.ended)
-        return after.put(listed)
+        return after.put(_listed(cursor, moved, page))
     moved = replace(moved, link=page.link, resting=page.ended, alone=False)
     if not page.ended:
         return after.put(moved)
     if not chain.walks:
         return after.put(replace(moved, origin="", read=True))
-    floor_s = chain.floor_s
-    if floor_s is None:
-        floor_s = 0.0 if cursor.wanted is None else cursor.since_s if moved.oldest_s is None else moved.oldest_s
-    after = after.put(replace(moved, origin="", floor_s=floor_s))
+    after = after.put(replace(moved, origin="", floor_s=_floor_s(cursor, moved)))
     return after.sweep(chain.folder) if chain.pass_ else after
+
+
+def _floor_s(cursor: Cursor, chain: Chain) -> float:
+    """What the first walk leaves behind: the oldest message that it named, else the time of connection."""
+    if chain.floor_s is not None:
+        return chain.floor_s
+    return 0.0 if cursor.wanted is None else cursor.since_s if chain.oldest_s is None else chain.oldest_s
+
+
+def _listed(cursor: Cursor, chain: Chain, page: Page) -> Chain:
+    """A list has no deltaLink: once it is read, the chain waits for another try. A first walk has its floor now."""
+    if not page.ended and not (chain.walks and cursor.wanted is not None and chain.rows >= cursor.wanted):
+        return replace(chain, listing=page.link, alone=True)
+    if chain.walks:
+        chain = replace(chain.again(), origin=RESYNC, floor_s=_floor_s(cursor, chain))
+    return replace(chain, listing="", read=True, alone=False)
 
 
 # --- folders

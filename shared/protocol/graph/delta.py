@@ -172,7 +172,8 @@ def _both(one: Fact, other: Fact) -> Fact:
         if before["said"] == after["said"]:
             return other if after["emit"] else one
         if one.version != other.version and "0" not in (one.version, other.version):
-            return max(one, other, key=lambda fact: int(fact.version))
+            newer = max(one, other, key=lambda fact: int(fact.version))
+            return replace(newer, row={**(newer.row or {}), "emit": before["emit"] or after["emit"]})
     return _unclear(one.message_id, bool(before.get("emit") or after.get("emit")))
 
 

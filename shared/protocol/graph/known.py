@@ -64,7 +64,7 @@ class Prefixes:
         if packed.startswith("~"):
             return packed[1:]
         try:
-            return self.prefixes[CODES.index(packed[:1])] + packed[1:]
+            return self.prefixes[CODES.index(packed[0])] + packed[1:]
         except (ValueError, IndexError) as error:
             raise ContractBroken("an index entry can't be read") from error
 
@@ -131,8 +131,9 @@ def pack(entry: Known) -> str:
 def unpack(value: str) -> Known:
     try:
         high, low, flags = (CODES.index(each) for each in value[:3])
-        hashes = [value[at : at + 4] for at in range(3, VALUE_HEAD, 4)]
-        rest = value[VALUE_HEAD:]
+        hashes, rest = [value[at : at + 4] for at in range(3, VALUE_HEAD, 4)], value[VALUE_HEAD:]
+        if len(hashes[-1]) < 4:
+            raise ValueError("cut short")
         modified_ms = _from_codes(rest[1:]) if rest.startswith(".") else _from_codes(rest) * 1000
         told: dict[str, Any] = {name: bool(flags >> n & 1) for n, name in enumerate(FLAGS)}
         told |= zip(HASHED, hashes, strict=True)

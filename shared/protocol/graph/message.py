@@ -35,7 +35,7 @@ class Reading:
 
 
 def _text(value: object) -> str | None:
-    return whole_text(value) if isinstance(value, str) and value else None
+    return whole_text(value) if isinstance(value, str) else None
 
 
 def _instant(value: object) -> str | None:
@@ -46,7 +46,7 @@ def _person(value: object) -> Address | None:
     said = value.get("emailAddress") if isinstance(value, dict) else None
     if not isinstance(said, dict):
         return None
-    found = Address(name=_text(said.get("name")), address=_text(said.get("address")))
+    found = Address(name=_text(said.get("name")) or None, address=_text(said.get("address")) or None)
     return found if found["name"] or found["address"] else None
 
 

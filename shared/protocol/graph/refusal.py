@@ -40,7 +40,7 @@ OVER_QUOTA = "errorquotaexceeded"
 
 
 def codes(response: Response) -> tuple[str, ...]:
-    """The error's codes in lower case, outermost first; () where the body is none of Graph's errors."""
+    """The error's codes as they came, outermost first; () where the body is none of Graph's errors."""
     try:
         document = orjson.loads(response.body[:BODY_BYTES_MAX])
     except orjson.JSONDecodeError:
@@ -48,23 +48,28 @@ def codes(response: Response) -> tuple[str, ...]:
     error = document.get("error") if isinstance(document, dict) else None
     found: list[str] = []
     while isinstance(error, dict) and len(found) < CODES_MAX:
-        found.append(safe_reason(error.get("code")).lower())
+        found.append(safe_reason(error.get("code")))
         error = error.get("innerError") or error.get("innererror")
     return tuple(filter(None, found))
 
 
+def _says(response: Response) -> frozenset[str]:
+    """Documents write lower camel case, the service answers in upper camel case: neither is looked at."""
+    return frozenset(code.lower() for code in codes(response))
+
+
 def is_dead_link(response: Response) -> bool:
     """The delta link leads nowhere any more: the folder is walked again."""
-    return response.status == 410 or (400 <= response.status < 410 and not _DEAD.isdisjoint(codes(response)))
+    return response.status == 410 or (400 <= response.status < 410 and not _DEAD.isdisjoint(_says(response)))
 
 
 def is_over_quota(response: Response) -> bool:
-    return response.status == 403 and OVER_QUOTA in codes(response)
+    return response.status == 403 and OVER_QUOTA in _says(response)
 
 
 def is_burst(response: Response) -> bool:
     """Access is denied, or only looks so because too much was asked at once: worth one more try by itself."""
-    return response.status == 403 and not _DENIED.isdisjoint(codes(response))
+    return response.status == 403 and not _DENIED.isdisjoint(_says(response))
 
 
 def read(response: Response, now_s: float, *, of_batch: bool = False) -> Status:
@@ -75,7 +80,7 @@ def read(response: Response, now_s: float, *, of_batch: bool = False) -> Status:
     said = codes(response)
     wait_s = retry_after_s(response.headers.get("retry-after"), now_s)
     wait_s = None if wait_s is None else min(wait_s, RETRY_AFTER_S_MAX)
-    return Status(_kind(response, frozenset(said), of_batch), http, said[0] if said else "", wait_s)
+    return Status(_kind(response, _says(response), of_batch), http, said[0] if said else "", wait_s)
 
 
 def _kind(response: Response, said: frozenset[str], of_batch: bool) -> Kind:

@@ -1,8 +1,8 @@
 """A live round: every live chain once, from its delta link to the next; and what is asked before and between rounds.
 
     to be read                              request
-    well-known names, once                  one $batch
-    the folder chain's first walk           its pages, one by one
+    well-known names, once                  one $batch, and the first page of the folder chain with them
+    the folder chain's walk                 its pages, one by one
     several resting chains                  one $batch of their delta links, up to 20
     within a round, or after a failed part  up to two chains side by side, each by itself
     walks                                   likewise
@@ -25,6 +25,7 @@ from shared.protocol.status import Kind, Status
 from shared.protocol.step import Call, Compare, Note, Task, Walk
 from shared.protocol.wire import Request, Response
 
+FOLDERS = "folders"  # the folder chain's key in a batch
 SIDE_BY_SIDE = 2  # the lease holder's share of the three requests in flight (DESIGN §3)
 
 
@@ -91,21 +92,18 @@ def _together(asked: list[Chain]) -> list[Chain]:
 
 
 def _key(box: Mailbox, chain: Chain) -> str:
-    return str(box.folders.code(chain.folder)) if chain.folder else "folders"
+    return str(box.folders.code(chain.folder)) if chain.folder else FOLDERS
 
 
 def received(box: Mailbox, cursor: Cursor, request: Request, response: Response) -> tuple[Answered, str]:
     """What the answer comes to, and its origin: what is LIVE belongs to a live round."""
     if request.path == batch.PATH:
         if cursor.names:
-            return Answered(_names(box, cursor, response)), BACKFILL
+            return _names(box, cursor, response), BACKFILL
         return _batch(box, cursor, response), LIVE
     for chain in (cursor.folders, *cursor.chains):
         if delta.request(box.asking, chain) == request:
-            found = answered(box, cursor, chain, response)
-            if not chain.folder and chain.walks and found.cursor.folders.read:
-                found.cursor = reconciled(box, found.cursor)
-            return found, chain.origin or LIVE
+            return _answered(box, cursor, chain, response), chain.origin or LIVE
     raise ContractBroken("an answer to nothing that was asked")
 
 
@@ -114,13 +112,22 @@ def _batch(box: Mailbox, cursor: Cursor, response: Response) -> Answered:
     found = Answered(cursor)
     for asked in _together(waiting(cursor)):
         chain = found.cursor.chain(asked.folder) if asked.folder else found.cursor.folders
-        part = parts.get(_key(box, asked))
-        if chain is None:
-            continue
-        if part is None or refusal.read(part, 0.0).kind not in (Kind.OK, Kind.NOT_FOUND):
-            found.cursor = found.cursor.put(replace(chain, alone=True))
-        else:
-            found.add(answered(box, found.cursor, chain, part))
+        if chain is not None:
+            found.add(_part(box, found.cursor, chain, parts.get(_key(box, asked))))
+    return found
+
+
+def _part(box: Mailbox, cursor: Cursor, chain: Chain, part: Response | None) -> Answered:
+    if part is None or refusal.read(part, 0.0).kind not in (Kind.OK, Kind.NOT_FOUND):
+        return Answered(cursor.put(replace(chain, alone=True)))
+    return _answered(box, cursor, chain, part)
+
+
+def _answered(box: Mailbox, cursor: Cursor, chain: Chain, response: Response) -> Answered:
+    """Where the folder chain can't be walked now, those folders are followed that are known by name."""
+    found = answered(box, cursor, chain, response)
+    if not chain.folder and chain.walks and found.cursor.folders.read:
+        found.cursor = reconciled(box, found.cursor)
     return found
 
 
@@ -135,13 +142,17 @@ def ended(cursor: Cursor) -> Cursor:
 
 def _ask_names(box: Mailbox, cursor: Cursor) -> Request:
     asking = box.asking
-    return batch.build(
-        [(name, asking.get(f"{delta.ROOT}/mailFolders/{name}", ("$select", SELECT))) for name in cursor.names],
-        asking.origin,
-    )
+    parts = [(name, asking.get(f"{delta.ROOT}/mailFolders/{name}", ("$select", SELECT))) for name in cursor.names]
+    if _opens_too(cursor):
+        parts.append((FOLDERS, delta.request(asking, cursor.folders)))
+    return batch.build(parts, asking.origin)
 
 
-def _names(box: Mailbox, cursor: Cursor, response: Response) -> Cursor:
+def _opens_too(cursor: Cursor) -> bool:
+    return opens(cursor) and not cursor.folders.alone
+
+
+def _names(box: Mailbox, cursor: Cursor, response: Response) -> Answered:
     """A mailbox need not have all of them. Parts that failed are asked for again, while others come through."""
     parts = batch.parse(response)
     failed: dict[str, Status] = {}
@@ -154,7 +165,8 @@ def _names(box: Mailbox, cursor: Cursor, response: Response) -> Cursor:
             failed[name] = status
     if len(failed) == len(cursor.names):
         next(iter(failed.values())).raise_unless_ok()
-    return replace(cursor, names=tuple(failed))
+    after = replace(cursor, names=tuple(failed))
+    return _part(box, after, cursor.folders, parts.get(FOLDERS)) if _opens_too(cursor) else Answered(after)
 
 
 def _folder(part: Response) -> Mapping[str, Any]:

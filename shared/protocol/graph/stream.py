@@ -80,6 +80,10 @@ class GraphStream:
     def next_task(self, cursor: Cursor, *, confirmed: bool) -> Task | None:
         return rounds.task(self.box, cursor, confirmed=confirmed)
 
+    def reached(self, cursor: Cursor) -> int:
+        """Graph's notifications name no place in a stream."""
+        return 0
+
     def receive(self, cursor: Cursor, request: Request, response: Response, *, confirmed: bool) -> Step[Cursor]:
         """The step that the answer amounts to. Which chain it belongs to is told by its request."""
         self.named.clear()
@@ -108,7 +112,7 @@ class GraphStream:
         assert job is not None
         if job.phase == STARTING:
             began = ("tidemark.snapshot.began", {"snapshot_id": job.snapshot_id})
-            after = replace(cursor, job=replace(job, phase=NAMING))
+            after = replace(_walked_again(cursor), job=replace(job, phase=NAMING))
             return Step(after, origin=RESYNC, clear=True, note_known=True, events=(began,))
         events: list[tuple[str, Mapping[str, Any]]] = []
         if job.content:
@@ -154,11 +158,14 @@ class GraphStream:
         return after
 
     def restarted(self, cursor: Cursor, reason: str, *, content: bool = False, snapshot_id: str = "") -> Cursor:
-        """Walk every folder again and compare (`content`: name everything again). A running content job stays one."""
+        """Walk every folder again and compare. A running content job stays one.
+
+        `content`: name everything again, after one more live round: what is known to be gone then is not named.
+        """
         job = Job(reason, content, snapshot_id, STARTING if content else READING)
         if cursor.job is not None and cursor.job.content and not content:
             job = replace(cursor.job, reason=reason, phase=STARTING, page=0, offset=0)
-        return replace(cursor.each(lambda chain: chain.again()), job=job, shown=())
+        return replace(cursor if job.content else _walked_again(cursor), job=job)
 
     def reconciled(self, cursor: Cursor) -> Cursor:
         """With chains for the folders that are tracked now, whatever OUTLOOK_FOLDERS was before."""
@@ -280,6 +287,10 @@ class GraphStream:
         self, key: str, wants: tuple[Want, ...], response: Response, now_s: float
     ) -> tuple[Status, dict[str, Fetched | Gone | Failed | None]]:
         return reads.part(self.box, key, wants[0].message_id, response, now_s)
+
+
+def _walked_again(cursor: Cursor) -> Cursor:
+    return replace(cursor.each(lambda chain: chain.again()), shown=())
 
 
 def _alert(*, raised: bool) -> tuple[str, dict[str, Any]]:

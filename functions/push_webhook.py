@@ -1,0 +1,70 @@
+"""Pushes of the providers, who prove themselves: stored as hints, answered, then followed by a sync (CONTRACT §3).
+
+    POST /push-webhook/gmail               401 unproven; 204 stored, stale, unknown or unreadable; 503 not stored
+    POST /push-webhook/outlook[/lifecycle] validationToken: echoed; else 202, proven or not; 503 not stored
+
+functions-framework --source functions/push_webhook.py --target push_webhook --asgi
+"""
+
+import asyncio
+from collections.abc import Awaitable
+
+import functions_framework.aio
+from starlette.background import BackgroundTask
+from starlette.requests import Request
+from starlette.responses import Response
+
+from shared.core.errors import BadRequest, StoreDown
+from shared.edge import guarded, read_body, require_method, segments
+from shared.push_wiring import PushWiring, settings_or_exit
+from shared.sync import intake
+
+SETTINGS = settings_or_exit()
+VALIDATION_BYTES_MAX = 4096
+ANSWER_WITHIN_S = 2.5  # Graph counts an answer after three seconds as none
+
+
+@functions_framework.aio.http
+@guarded
+async def push_webhook(request: Request) -> Response:
+    path = segments(request, "push-webhook")
+    if path not in (("gmail",), ("outlook",), ("outlook", "lifecycle")):
+        raise BadRequest(404, "not_found", "there is nothing at this path")
+    require_method(request, "POST")
+    wiring = PushWiring.current()
+    if path == ("gmail",):
+        return await _gmail(request, wiring)
+    token = request.query_params.get("validationToken")
+    return _validated(token) if token is not None else await _outlook(request, wiring)
+
+
+async def _gmail(request: Request, wiring: PushWiring) -> Response:
+    await wiring.proof.check(request.headers.get("authorization", ""))
+    body = await read_body(request)
+    woken = await _in_time(intake.gmail(body, wiring.sealer.lookup, wiring.hints))
+    await wiring.dispatch.before_the_answer("gmail", woken)
+    return Response(status_code=204, background=BackgroundTask(wiring.dispatch.after_the_answer, "gmail", woken))
+
+
+async def _outlook(request: Request, wiring: PushWiring) -> Response:
+    body = await read_body(request)
+    woken = await _in_time(intake.outlook(body, wiring.state_keys, wiring.hints))
+    await wiring.dispatch.before_the_answer("outlook", woken)
+    return Response(status_code=202, background=BackgroundTask(wiring.dispatch.after_the_answer, "outlook", woken))
+
+
+async def _in_time(storing: Awaitable[list[str]]) -> list[str]:
+    try:
+        async with asyncio.timeout(ANSWER_WITHIN_S):
+            return await storing
+    except TimeoutError as error:
+        raise StoreDown("the hint could not be stored in time") from error
+
+
+def _validated(token: str) -> Response:
+    """Graph's handshake: the token, decoded once, as text that no browser takes for a page."""
+    answer = token.encode("utf-8", "surrogateescape")
+    if len(answer) > VALIDATION_BYTES_MAX:
+        raise BadRequest(400, "malformed", f"validationToken is limited to {VALIDATION_BYTES_MAX} bytes")
+    headers = {"content-security-policy": "default-src 'none'; sandbox"}
+    return Response(answer, status_code=200, media_type="text/plain", headers=headers)

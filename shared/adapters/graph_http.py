@@ -1,0 +1,166 @@
+"""A mailbox's requests to Graph: how many at once, how large a page, and the next page before it is asked for.
+
+    in flight     a mailbox takes 4 requests at a time, a batch counts its parts: the lease holder has two, or one batch
+    next page     fetched as soon as a page names it, while that page is being stored; it takes a permit like any other
+    page size     halved after a 504 or a time-out, down to 5 the second time in a row; doubled after 10 fine pages
+    403 denied    asked once more with nothing else in flight, before it is believed (a burst is refused like that)
+    every call    client-request-id; Prefer as the protocol wrote it; no redirects, `Location` is not looked at
+
+A page fetched ahead is used only if it came well and is asked for next, word for word: else it is as if it had not been
+asked for. If the process dies meanwhile, the link before it is still alive: three generations are.
+
+Source: https://learn.microsoft.com/en-us/graph/throttling-limits#outlook-service-limits; facts/graph.md A2
+"""
+
+import asyncio
+import re
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+from shared.adapters.access import Access
+from shared.adapters.http_client import HttpClient
+from shared.config import Settings
+from shared.core.errors import ProviderDown, TidemarkError
+from shared.protocol.graph import batch, refusal
+from shared.protocol.wire import Request, Response
+
+BODY_BYTES_MAX = 64 * 1024 * 1024
+IN_FLIGHT_MAX = 2  # of a mailbox's four: one more is for readers and renewals, one for what others do (facts A2)
+PAGE_SIZE_MIN = 5
+FINE_PAGES = 10
+SIZE = re.compile(r"odata\.maxpagesize=\d+")
+NEXT_LINK = re.compile(rb'"@odata\.nextLink":"([^"\\]+)"')
+
+
+class InFlight:
+    """Permits of one mailbox; a batch takes all of them."""
+
+    def __init__(self, permits: int) -> None:
+        self.permits = permits
+        self._free = permits
+        self._changed = asyncio.Condition()
+
+    @asynccontextmanager
+    async def take(self, permits: int) -> AsyncIterator[None]:
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._free >= permits)
+            self._free -= permits
+        try:
+            yield
+        finally:
+            self._free += permits
+            async with self._changed:
+                self._changed.notify_all()
+
+
+class PageSize:
+    """How many rows a page is asked for. Few attempts are left after a second failure, hence the smallest size then."""
+
+    def __init__(self, wanted: int) -> None:
+        self._wanted = self.size = wanted
+        self._failures = 0
+        self._fine = 0
+
+    def failed(self) -> None:
+        self._failures += 1
+        self._fine = 0
+        least = min(PAGE_SIZE_MIN, self._wanted)
+        self.size = max(least, self.size // 2) if self._failures == 1 else least
+
+    def worked(self) -> None:
+        self._failures = 0
+        self._fine += 1
+        if self._fine >= FINE_PAGES:
+            self._fine = 0
+            self.size = min(self._wanted, self.size * 2)
+
+    def put(self, request: Request) -> Request:
+        prefer = request.headers.get("prefer")
+        if prefer is None:
+            return request
+        return replace(
+            request, headers={**request.headers, "prefer": SIZE.sub(f"odata.maxpagesize={self.size}", prefer)}
+        )
+
+
+class GraphTransport:
+    """One mailbox's requests, with the count of an invocation."""
+
+    def __init__(self, http: HttpClient, settings: Settings, access: Access) -> None:
+        self._http = http.counted()
+        self._origin = settings.graph_api_url
+        self._access = access
+        self._token = ""
+        self._in_flight = InFlight(min(IN_FLIGHT_MAX, settings.outlook_max_parallel_pages))
+        self._page_size = PageSize(settings.outlook_page_size)
+        self._ahead: dict[str, tuple[Request, asyncio.Task[Response]]] = {}
+
+    @property
+    def requests(self) -> int:
+        return self._http.requests
+
+    async def send(self, request: Request, *, timeout_s: float) -> Response:
+        """Waiting for a permit counts into the time-out, so that the request still ends before the lease."""
+        ends_s = asyncio.get_running_loop().time() + timeout_s
+        response = await self._fetched(request)
+        if response is None:
+            alone = request.path == batch.PATH
+            everything = self._in_flight.permits
+            response = await self._send(request, everything if alone else 1, ends_s)
+            if not alone and refusal.is_burst(response):
+                response = await self._send(request, everything, ends_s)
+        self._fetch_next(request, response, ends_s)
+        return response
+
+    async def _fetched(self, request: Request) -> Response | None:
+        """The page, if it was fetched ahead and came well."""
+        ahead = self._ahead.pop(request.path, None)
+        if ahead is None:
+            return None
+        asked, task = ahead
+        try:
+            response = await task
+        except TidemarkError:
+            return None
+        return response if response.status == 200 and asked == request else None
+
+    def _fetch_next(self, request: Request, response: Response, ends_s: float) -> None:
+        """With one permit there is nothing to fetch beside; a batch would have to wait for it."""
+        found = NEXT_LINK.search(response.body) if response.status == 200 and request.path != batch.PATH else None
+        link = found[1].decode("ascii", "replace") if found else ""
+        paged = SIZE.search(request.headers.get("prefer", ""))
+        if not paged or not link.startswith(f"{self._origin}/v1.0/") or self._in_flight.permits < IN_FLIGHT_MAX:
+            return
+        following = Request("GET", link, headers=request.headers)
+        task = asyncio.create_task(self._send(following, 1, ends_s))
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())  # it may never be asked for
+        self._ahead[link] = (following, task)
+
+    async def _send(self, request: Request, permits: int, ends_s: float) -> Response:
+        self._token = await self._access.token()
+        paged = "$batch" not in request.path
+        async with self._in_flight.take(permits):
+            left_s = ends_s - asyncio.get_running_loop().time()
+            if left_s <= 0:
+                raise ProviderDown("no time is left for another request")
+            try:
+                response = await exchange(self._http, self._origin, self._page_size.put(request), self._token, left_s)
+            except ProviderDown:
+                if paged:
+                    self._page_size.failed()
+                raise
+        if paged and response.status == 504:
+            self._page_size.failed()
+        elif paged and response.status == 200:
+            self._page_size.worked()
+        return response
+
+    async def refresh(self) -> None:
+        await self._access.refused(self._token)
+
+
+async def exchange(http: HttpClient, origin: str, request: Request, token: str, timeout_s: float) -> Response:
+    headers = {"authorization": f"Bearer {token}", "client-request-id": str(uuid.uuid4())}
+    return await http.send(origin, request, headers=headers, timeout_s=timeout_s, body_bytes_max=BODY_BYTES_MAX)

@@ -1,0 +1,47 @@
+"""How a sync ended, as its caller is told, as `sync_perf:<provider>` keeps it; and what is expected of one."""
+
+from dataclasses import dataclass
+
+from shared.core.message import instant
+from shared.sync import alerts
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How a sync ended; the counters are of what was appended."""
+
+    status: str = "no_new_messages"
+    created: int = 0
+    updated: int = 0
+    deleted: int = 0
+    more: bool = False
+    retry_after_s: float | None = None
+    reason: str = ""
+
+    @property
+    def count(self) -> int:
+        return self.created + self.updated + self.deleted
+
+
+@dataclass(frozen=True, slots=True)
+class Objectives:
+    """What raises an alert: a sync of more than `slow_s` (without waits), a mailbox not confirmed for `fresh_s`."""
+
+    slow_s: float
+    fresh_s: float
+
+    def missed(self, worked_s: float, confirmed_s: float, now_s: float) -> dict[str, str | None]:
+        """Alert -> detail; None where the objective is met."""
+        slow = f"the sync took {worked_s:.0f} s" if worked_s > self.slow_s else None
+        late = now_s - confirmed_s > self.fresh_s
+        stale = f"not confirmed current since {instant(confirmed_s)}" if late else None
+        return {alerts.SLOW: slow, alerts.STALE: stale}
+
+
+def performance(count: int, duration_s: float, now_s: float) -> dict[str, str]:
+    return {
+        "message_count": str(count),
+        "duration": f"{duration_s:.3f}",
+        "messages_per_second": f"{count / duration_s if duration_s > 0 else 0:.2f}",
+        "timestamp": instant(now_s) or "",
+    }

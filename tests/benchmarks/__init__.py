@@ -1,0 +1,1 @@
+"""`make bench`: Tidemark beside its peers, on the same stand-in, in the same minutes."""

@@ -1,0 +1,295 @@
+"""Connecting a mailbox in a browser: what works, and everything that is refused with nothing changed."""
+
+import re
+import time
+from collections.abc import Iterator
+from html import unescape
+from typing import Any
+from urllib.parse import parse_qs, parse_qsl, urlsplit
+
+import httpx
+import pytest
+
+from infra.emulators.graph.emulator import GraphEmulator
+from infra.emulators.graph.grants import CLIENT_ID, CLIENT_SECRET
+from infra.emulators.server import Server
+from tests.conftest import RedisRest
+from tests.push_world import PushWorld
+from tests.world import ADDRESS
+
+APP = "https://app.example"
+
+
+class Browser:
+    """Follows what it is told to, one step at a time; keeps cookies by name, as one browser does."""
+
+    def __init__(self) -> None:
+        self.cookies: dict[str, str] = {}
+        self.cookie_headers: list[str] = []
+
+    def go(self, url: str, form: list[tuple[str, str]] | None = None) -> httpx.Response:
+        headers = {"cookie": "; ".join(f"{name}={value}" for name, value in self.cookies.items())}
+        if form is None:
+            answer = httpx.get(url, headers=headers, timeout=30)
+        else:
+            body = str(httpx.QueryParams(form)).encode()
+            kind = {"content-type": "application/x-www-form-urlencoded"}
+            answer = httpx.post(url, headers=headers | kind, content=body, timeout=30)
+        for header in answer.headers.get_list("set-cookie"):
+            self.cookie_headers.append(header)
+            name, _, value = header.partition(";")[0].partition("=")
+            self.cookies[name] = value
+        return answer
+
+    def google(self, link: str, *, allow: bool = True) -> str:
+        """Through Google's consent page; the URL that it sends the browser to."""
+        page = self.go(self.go(link).headers["location"])
+        fields = [
+            (unescape(name), unescape(value))
+            for name, value in re.findall(
+                r'<input type="(?:hidden|checkbox)" name="([^"]+)" value="([^"]*)"', page.text
+            )
+        ]
+        decided = [*fields, ("email", ADDRESS), ("decision", "approve" if allow else "deny")]
+        base = urlsplit(str(page.url))
+        return str(self.go(f"{base.scheme}://{base.netloc}{base.path}", decided).headers["location"])
+
+    def microsoft(self, link: str, scopes: tuple[str, ...], *, allow: bool = True) -> str:
+        url = self.go(link).headers["location"]
+        self.go(url)
+        decided = [("account", ADDRESS), ("decision", "approve" if allow else "deny"), ("scopes_shown", "1")]
+        return str(self.go(url, [*decided, *(("scope", scope) for scope in scopes)]).headers["location"])
+
+
+@pytest.fixture(scope="module")
+def graph() -> Iterator[tuple[GraphEmulator, str]]:
+    with GraphEmulator() as emulator:
+        emulator.add_mailbox(ADDRESS)
+        with Server(emulator.app) as server:
+            yield emulator, server.url
+
+
+@pytest.fixture(scope="module")
+def world_of(redis_rest: RedisRest, graph: tuple[GraphEmulator, str]) -> Iterator[PushWorld]:
+    settings = {
+        "RETURN_TO_ORIGINS": f"{APP},https://other.example:8443",
+        "MICROSOFT_CLIENT_ID": CLIENT_ID,
+        "MICROSOFT_CLIENT_SECRET": CLIENT_SECRET,
+        "GRAPH_API_URL": graph[1],
+        "MICROSOFT_AUTHORITY_URL": graph[1],
+    }
+    with PushWorld(redis_rest, **settings) as made:
+        yield made
+
+
+@pytest.fixture
+def world(world_of: PushWorld, redis: RedisRest) -> PushWorld:
+    return world_of
+
+
+@pytest.fixture
+def browser() -> Browser:
+    return Browser()
+
+
+def link(world: PushWorld, provider: str = "gmail", **more: str) -> str:
+    asked = {"provider": provider, "user_id": "user-1", **more}
+    url: str = world.functions.http.post("/accounts/connect", json=asked).raise_for_status().json()["url"]
+    return url
+
+
+def accounts(world: PushWorld) -> list[dict[str, Any]]:
+    return list(world.functions.http.get("/accounts").json()["accounts"])
+
+
+def refused(world: PushWorld, answer: httpx.Response, known: int = 0) -> str:
+    """A page, and nothing has changed."""
+    assert answer.status_code == 400
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert len(accounts(world)) == known
+    return answer.text
+
+
+def test_a_person_connects_gmail_and_comes_back_to_the_application(world: PushWorld, browser: Browser) -> None:
+    answer = browser.go(browser.google(link(world, return_to=f"{APP}/done?tab=mail")))
+    (account,) = accounts(world)
+    assert (answer.status_code, answer.headers["location"]) == (
+        303,
+        f"{APP}/done?tab=mail&account_id={account['account_id']}",
+    )
+    assert (account["provider"], account["user_id"], account["state"]) == ("gmail", "user-1", "active")
+    assert account["watch_expires_at"] is not None
+
+
+def test_a_person_connects_outlook(world: PushWorld, browser: Browser) -> None:
+    answer = browser.go(browser.microsoft(link(world, "outlook"), ("Mail.Read", "User.Read")))
+    assert answer.status_code == 200
+    assert "is connected" in answer.text
+    assert ADDRESS not in answer.text
+    (account,) = accounts(world)
+    assert (account["provider"], account["state"]) == ("outlook", "active")
+    assert world.functions.http.post("/outlook-sync", json={"account_id": account["account_id"]}).status_code == 200
+
+
+def test_a_mailbox_that_is_connected_again_is_the_same_account_and_goes_on(world: PushWorld, browser: Browser) -> None:
+    browser.go(browser.google(link(world)))
+    (account,) = accounts(world)
+    time.sleep(1.1)  # Gmail's own notification of the new watch is a second's only one
+    first = world.deliver()
+    world.until(lambda: first in world.created(account["account_id"]))
+    world.gmail.revoke(ADDRESS)
+    result = world.functions.http.post("/gmail-sync", json={"account_id": account["account_id"]}).json()
+    assert result["status"] in ("reauth_required", "lease_held")
+    world.until(lambda: accounts(world)[0]["state"] == "reauth_required")
+    second = world.deliver()
+    assert browser.go(browser.google(link(world))).status_code == 200
+    (again,) = accounts(world)
+    assert (again["account_id"], again["state"]) == (account["account_id"], "active")
+    world.functions.http.post("/gmail-sync", json={"account_id": account["account_id"]})
+    world.until(lambda: {first, second} <= world.created(account["account_id"]))
+
+
+def test_the_link_asks_for_what_is_needed_and_tells_nothing(world: PushWorld, browser: Browser) -> None:
+    url = link(world, return_to=APP)
+    assert "user-1" not in url
+    assert "app.example" not in url
+    asked = parse_qs(urlsplit(browser.go(url).headers["location"]).query)
+    assert asked["access_type"] == ["offline"]
+    assert asked["prompt"] == ["consent"]
+    assert asked["code_challenge_method"] == ["S256"]
+    assert len(asked["code_challenge"][0]) == 43
+    (cookie,) = browser.cookie_headers
+    assert "HttpOnly" in cookie
+    assert "SameSite=Lax" in cookie
+    assert "Path=/" in cookie
+    stored = world.redis.valkey.call("KEYS", "td:consent:*")
+    assert isinstance(stored, list)
+    assert len(stored) == 1
+    assert asked["state"][0] not in str(stored)
+    value = str(world.redis.valkey.call("GET", bytes(stored[0])))  # type: ignore[arg-type]
+    assert "user-1" not in value
+    assert asked["state"][0] not in value
+    assert 590 <= int(str(world.redis.valkey.call("TTL", bytes(stored[0])))) <= 600  # type: ignore[arg-type]
+
+
+def test_who_says_no_is_told_so(world: PushWorld, browser: Browser) -> None:
+    text = refused(world, browser.go(browser.google(link(world, return_to=APP), allow=False)))
+    assert "was not given" in text
+    assert f'href="{APP}"' in text
+
+
+@pytest.mark.parametrize(("given", "missing"), [(("User.Read",), "Mail.Read"), (("Mail.Read",), "User.Read")])
+def test_a_permission_that_was_left_out_is_named(
+    world: PushWorld, browser: Browser, given: tuple[str, ...], missing: str
+) -> None:
+    text = refused(world, browser.go(browser.microsoft(link(world, "outlook"), given)))
+    assert f"<code>{missing}</code>" in text
+
+
+def test_a_state_works_once(world: PushWorld, browser: Browser) -> None:
+    callback = browser.google(link(world))
+    assert browser.go(callback).status_code == 200
+    refused(world, browser.go(callback), known=1)
+
+
+def test_a_callback_without_the_cookie_is_refused_and_uses_nothing_up(world: PushWorld, browser: Browser) -> None:
+    callback = browser.google(link(world))
+    refused(world, Browser().go(callback))
+    assert browser.go(callback).status_code == 200
+
+
+def test_a_callback_in_another_browser_is_refused(world: PushWorld, browser: Browser) -> None:
+    callback = browser.google(link(world))
+    other = Browser()
+    other.go(link(world))
+    refused(world, other.go(callback))
+
+
+def test_an_answer_of_one_provider_is_no_answer_of_the_other(world: PushWorld, browser: Browser) -> None:
+    callback = browser.google(link(world))
+    refused(world, browser.go(callback.replace("/callback/google", "/callback/microsoft")))
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "",
+        "state=x",
+        "state=&code=1",
+        "code=abc",
+        "state=%00%ff&code=<script>",
+        f"state={'x' * 5000}",
+        "state=a&state=b",
+    ],
+)
+def test_a_made_up_callback_is_refused(world: PushWorld, browser: Browser, query: str) -> None:
+    browser.go(link(world))
+    for provider in ("google", "microsoft"):
+        text = refused(world, browser.go(f"{world.functions.url}/accounts/callback/{provider}?{query}"))
+        assert "<script>" not in text
+        posted = browser.go(f"{world.functions.url}/accounts/callback/{provider}", parse_qsl(query))
+        refused(world, posted)
+
+
+def test_a_code_that_does_not_work_is_refused(world: PushWorld, browser: Browser) -> None:
+    callback = browser.google(link(world))
+    forged = re.sub(r"code=[^&]+", "code=4/0Aforged", callback)
+    assert "start again" in refused(world, browser.go(forged))
+
+
+@pytest.mark.parametrize(
+    "return_to",
+    [
+        "https://evil.example/",
+        "https://app.example.evil.example/",
+        "https://app.example@evil.example/",
+        "https://user@app.example/",
+        "//app.example/",
+        "/relative",
+        "javascript:alert(1)",
+        "http://app.example/",
+        "https://app.example:444/",
+        "https://other.example/",
+        "https://app.example\\@evil.example/",
+        "https://app.example/\r\nset-cookie: a=b",
+        "https://app.example/ä",
+        "https://[app.example/",
+    ],
+)
+def test_nobody_is_sent_to_an_origin_that_is_not_allowed(world: PushWorld, return_to: str) -> None:
+    asked = {"provider": "gmail", "user_id": "user-1", "return_to": return_to}
+    answer = world.functions.http.post("/accounts/connect", json=asked)
+    assert (answer.status_code, answer.json()["slug"]) == (400, "return_to_refused")
+
+
+@pytest.mark.parametrize(
+    "return_to", [APP, f"{APP}:443/x", "HTTPS://APP.example/x?y=1#z", "https://other.example:8443/"]
+)
+def test_an_allowed_origin_is_one_however_it_is_written(world: PushWorld, return_to: str) -> None:
+    assert link(world, return_to=return_to)
+
+
+@pytest.mark.parametrize("text", ["", "x", "v1.5e318f8c.AAAA", "v1.00000000." + "A" * 80])
+def test_a_forged_link_leads_nowhere(world: PushWorld, browser: Browser, text: str) -> None:
+    refused(world, browser.go(f"{world.functions.url}/accounts/connect?link={text}"))
+
+
+def test_the_link_needs_the_key_and_the_consent_does_not(world: PushWorld) -> None:
+    asked = {"provider": "gmail", "user_id": "user-1"}
+    assert httpx.post(f"{world.functions.url}/accounts/connect", json=asked).status_code == 401
+    assert httpx.get(f"{world.functions.url}/accounts/connect").status_code == 400
+    assert httpx.get(f"{world.functions.url}/accounts/callback/google").status_code == 400
+    assert httpx.get(f"{world.functions.url}/accounts/callback/elsewhere").status_code == 401
+
+
+@pytest.mark.parametrize("changes", [{"provider": "imap"}, {"user_id": ""}, {"more": 1}, {"return_to": ""}])
+def test_what_cannot_be_meant_is_refused(world: PushWorld, changes: dict[str, Any]) -> None:
+    asked = {"provider": "gmail", "user_id": "user-1"} | changes
+    assert world.functions.http.post("/accounts/connect", json=asked).json()["slug"] == "malformed"
+
+
+def test_a_body_that_is_too_long_is_not_read(world: PushWorld, browser: Browser) -> None:
+    answer = browser.go(f"{world.functions.url}/accounts/callback/google", [("state", "x" * 70_000)])
+    assert answer.status_code == 413

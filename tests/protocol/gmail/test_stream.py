@@ -1,0 +1,369 @@
+"""A Gmail mailbox as the sync loop sees it: what is next, what an answer means, what differs."""
+
+from typing import Any
+
+import pytest
+
+from shared.core.quota import PRICES
+from shared.protocol.gmail.cursor import (
+    IDS,
+    Backfill,
+    Cursor,
+    Job,
+    Judged,
+    Listing,
+    Live,
+    Naming,
+    Pinning,
+    Reading,
+    Starting,
+    Sweeping,
+    Walking,
+)
+from shared.protocol.gmail.known import Known, LabelTable, pack_id
+from shared.protocol.gmail.message import Reading as MessageReading
+from shared.protocol.gmail.stream import GmailStream
+from shared.protocol.status import Kind
+from shared.protocol.step import Call, Compare, Fact, Failed, Fetched, Gone, Note, Patch, Walk, Walked, Want
+from shared.protocol.wire import Request, Response
+from tests.protocol.gmail import answers
+from tests.protocol.gmail.answers import answer, listed, record, resource
+
+READING = MessageReading("id,labelIds", "metadata", 65536)
+FIRST = Job("backfill", 100, oldest_s=5000.0)
+RESYNC = Job("resync", None, sweep=True, reason="asked_for", pin=50)
+ASKED = Request("GET", "/")
+NOW_S = 1_764_028_800.0
+
+
+def stream(*labels: str, prices: str = "2026") -> GmailStream:
+    return GmailStream(PRICES[prices], READING, LabelTable(labels), 20)
+
+
+def cursor(backfill: Backfill | None = None, live: Live | None = None) -> Cursor:
+    return Cursor(live or Reading(77), backfill, 100, None)
+
+
+def asked_path(backfill: Backfill | None, live: Live, *, confirmed: bool) -> str:
+    task = stream().next_task(cursor(backfill, live), confirmed=confirmed)
+    assert isinstance(task, Call)
+    return task.requests[0].path.rpartition("/")[2]
+
+
+def fetched(message_id: str, version: int, *labels: str) -> Fetched:
+    message: Any = {"id": message_id, "labels": sorted(labels), "subject": "Hello"}
+    return Fetched(message, str(version))
+
+
+def test_the_history_id_is_read_before_anything_else() -> None:
+    assert asked_path(Listing(FIRST, IDS), Pinning(), confirmed=True) == "profile"
+
+
+def test_live_changes_come_before_every_backfill_step() -> None:
+    assert asked_path(Listing(FIRST, IDS, 1), Reading(77), confirmed=False) == "history"
+    assert asked_path(Listing(FIRST, IDS, 1), Reading(77), confirmed=True) == "messages"
+
+
+def test_a_first_sync_begins_with_its_listing() -> None:
+    untouched = Reading(77, untouched=True)
+    assert asked_path(Listing(FIRST, IDS), untouched, confirmed=False) == "messages"
+    for later in (
+        Listing(FIRST, IDS, 1),
+        Listing(FIRST, IDS, passes=1),
+        Listing(FIRST, "INBOX"),
+        Starting(FIRST),
+        None,
+    ):
+        assert asked_path(later, untouched, confirmed=False) == "history"
+    assert asked_path(Listing(FIRST, IDS), Reading(77), confirmed=False) == "history"
+
+
+@pytest.mark.parametrize(
+    ("backfill", "task"),
+    [
+        (None, None),
+        (Starting(FIRST), Note()),
+        (Judged(Listing(FIRST, IDS)), Note()),
+        (Sweeping(RESYNC, clean=True), Compare()),
+        (Naming(FIRST, 1, 2), Walk("known", 1, 2, unknown=False)),
+        (Walking(FIRST, IDS, 1, 2), Walk("ids", 1, 2, unknown=True)),
+        (Walking(FIRST, "INBOX"), Walk("=INBOX", 0, 0, unknown=True)),
+    ],
+)
+def test_then_the_backfill_has_its_task(backfill: Backfill | None, task: Any) -> None:
+    assert stream().next_task(cursor(backfill), confirmed=True) == task
+
+
+def test_the_profile_pins_the_stream() -> None:
+    profile = answer({"emailAddress": "robin@example.com", "historyId": "88"})
+    step = stream().receive(cursor(None, Pinning()), ASKED, profile, confirmed=False)
+    assert (step.cursor.live, step.facts, step.origin) == (Reading(88), (), "live")
+
+
+def test_a_history_page_is_a_live_step() -> None:
+    page = answers.history(record(80, added=["m"]), history_id=90)
+    step = stream().receive(cursor(Walking(FIRST, IDS)), ASKED, page, confirmed=False)
+    assert step.cursor == cursor(Walking(FIRST, IDS), Reading(90))
+    assert (step.facts, step.round_ended) == ((Fact("m", "t-m", "80", content=True, labels={}),), True)
+
+
+def test_a_round_with_removals_taints_the_listing_and_forgets_them_at_its_end() -> None:
+    at = cursor(Listing(RESYNC, IDS, 1))
+    page = answers.history(record(80, deleted=["m"]), token="a")
+    paging = stream().receive(at, ASKED, page, confirmed=False)
+    assert not paging.round_ended
+    ended = stream().receive(paging.cursor, ASKED, answers.history(history_id=1000), confirmed=False)
+    assert ended.cursor == cursor(Listing(RESYNC, IDS, 1, clean=False), Reading(1000))
+
+
+def test_expired_history_pins_again_and_lists_everything() -> None:
+    step = stream().receive(cursor(), ASKED, answer({}, 404), confirmed=False)
+    assert step.cursor.live == Pinning()
+    assert isinstance(step.cursor.backfill, Listing)
+    assert (step.cursor.backfill.job.sweep, step.cursor.backfill.job.reason) == (True, "history_expired")
+    assert not step.round_ended
+
+
+def test_a_listing_page_is_a_backfill_step() -> None:
+    step = stream().receive(cursor(Listing(FIRST, IDS)), ASKED, listed("m"), confirmed=True)
+    assert (step.origin, [fact.message_id for fact in step.facts]) == ("backfill", ["m"])
+    untouched = cursor(Listing(FIRST, IDS), Reading(77, untouched=True))
+    assert stream().receive(untouched, ASKED, listed("m"), confirmed=False).origin == "backfill"
+
+
+def test_a_note_says_that_a_snapshot_began_or_judges_a_listing() -> None:
+    assert stream().noted(cursor(Starting(FIRST))).note_known
+    assert stream().noted(cursor(Judged(Listing(FIRST, IDS)))).cursor.backfill == Walking(FIRST, IDS)
+
+
+def test_a_walk_is_a_step_of_its_ids() -> None:
+    step = stream().walked(cursor(Walking(FIRST, IDS)), Walked(("m",), 0, 1, ended=False))
+    assert step.facts == (Fact("m", content=True),)
+
+
+def test_differences_are_of_ids_and_of_the_labels_that_list_them() -> None:
+    here = stream("INBOX", "STARRED")
+    same, gone, starred = (f"{n:016x}" for n in range(3))
+    entry = here.labels.pack(Known(40, frozenset({"INBOX"})))
+    pages = {
+        "ids/0": [pack_id(same), pack_id(starred)],
+        "=INBOX/0": [pack_id(same), pack_id(starred)],
+        "=STARRED/0": [pack_id(starred)],
+    }
+    at = cursor(Sweeping(RESYNC, clean=True))
+    facts = here.differences(at, pages, {pack_id(each): entry for each in (same, gone, starred)})
+    assert facts == (Fact(gone, gone=True), Fact(starred, version="50", labels={"STARRED": (True, 50)}))
+    assert here.compared(at, facts[:1]).cursor.backfill == Sweeping(RESYNC, clean=True, after=pack_id(gone))
+
+
+def test_an_unknown_message_is_read_and_one_that_is_gone_was_never_named() -> None:
+    assert stream().judge(Fact("m", "t", "7", content=True), None) == Want("m", "t", content=True, version="7")
+    assert stream().judge(Fact("m", gone=True), None) is None
+
+
+def entry(here: GmailStream, version: int, *labels: str) -> str:
+    return here.labels.pack(Known(version, frozenset(labels)))
+
+
+def test_labels_of_a_known_message_are_taken_from_its_records() -> None:
+    here = stream("INBOX", "UNREAD", "STARRED")
+    fact = Fact("m", version="50", labels={"STARRED": (True, 50), "UNREAD": (False, 45), "INBOX": (False, 30)})
+    patch = here.judge(fact, entry(here, 40, "INBOX", "UNREAD"))
+    assert patch == Patch(
+        {"labels": ["INBOX", "STARRED"], "unread": False, "flagged": True}, entry(here, 50, "INBOX", "STARRED")
+    )
+
+
+def test_a_record_that_changes_nothing_is_no_event() -> None:
+    here = stream("INBOX")
+    assert here.judge(Fact("m", version="50", labels={"INBOX": (True, 50)}), entry(here, 40, "INBOX")) is None
+
+
+def test_what_the_index_has_seen_already_is_no_event() -> None:
+    here = stream("INBOX")
+    value = entry(here, 50, "INBOX")
+    assert here.judge(Fact("m", version="50", labels={"INBOX": (False, 50)}), value) is None
+    assert here.judge(Fact("m", content=True), value) is None
+
+
+@pytest.mark.parametrize(
+    "fact",
+    [
+        Fact("m", "t", "50", gone=True),
+        Fact("m", "t", "50", content=True, labels={"A": (True, 50)}),
+        Fact("m", "t", "50", labels={}),
+    ],
+)
+def test_what_records_cannot_tell_is_confirmed_by_a_read(fact: Fact) -> None:
+    here = stream("INBOX")
+    assert here.judge(fact, entry(here, 40, "INBOX")) == Want("m", "t", content=False, version="50")
+
+
+def test_a_cached_message_serves_if_it_is_not_older_than_the_record_that_named_it() -> None:
+    here = stream()
+    assert here.serves(fetched("m", 50), Want("m", version="50"))
+    assert not here.serves(fetched("m", 49), Want("m", version="50"))
+    assert not here.serves(fetched("m", 50), Want("m"))
+    assert not here.serves(fetched("m", 50), Want("m", version=here.newest))
+
+
+def test_a_read_message_is_compared_with_what_was_emitted_of_it() -> None:
+    here = stream("INBOX", "STARRED")
+    value = entry(here, 40, "INBOX")
+    assert here.created(fetched("m", 40, "INBOX")) == value
+    assert here.compare(value, fetched("m", 50, "INBOX")) is None
+    assert here.compare(value, fetched("m", 39)) is None
+    patch = here.compare(value, fetched("m", 40, "INBOX", "STARRED"))
+    assert patch == Patch({"labels": ["INBOX", "STARRED"], "flagged": True}, entry(here, 40, "INBOX", "STARRED"))
+
+
+def test_a_message_that_is_named_again_has_the_newest_labels_that_are_known() -> None:
+    here = stream("INBOX", "STARRED", "UNREAD")
+    value = entry(here, 50, "INBOX", "UNREAD")
+    held = fetched("m", 40, "STARRED")
+    now = here.current(value, held)
+    assert now.version == "50"
+    assert now.message["labels"] == ["INBOX", "UNREAD"]
+    assert (now.message["unread"], now.message["flagged"], now.message["subject"]) == (True, False, "Hello")
+    assert here.newer(value, held) == now
+    assert here.newer(value, fetched("m", 60)) == fetched("m", 60)
+
+
+def test_the_label_table_is_stored_when_it_has_grown() -> None:
+    here = stream("INBOX")
+    assert here.tables() == {}
+    here.created(fetched("m", 40, "INBOX", "STARRED"))
+    assert here.tables() == {"labels": '["INBOX","STARRED"]'}
+
+
+def test_three_wanted_messages_of_a_thread_are_read_together() -> None:
+    wants = [Want(f"m{n}", "t") for n in range(3)] + [Want("m9", "u"), Want("c", "t", content=False)]
+    parts = stream().parts(wants)
+    assert list(parts) == ["t-t", "m-m9", "c-c"]
+    of, request = parts["t-t"]
+    assert (of, request.units) == (tuple(wants[:3]), 40)
+    assert request.path == "/gmail/v1/users/me/threads/t"
+    assert parts["m-m9"][1].units == parts["c-c"][1].units == 20
+
+
+@pytest.mark.parametrize(
+    "wants",
+    [
+        [Want("a", "t"), Want("b", "t")],
+        [Want("a", "t"), Want("b", "t"), Want("c", "t", alone=True)],
+        [Want("a", None), Want("b", None), Want("c", None)],
+    ],
+)
+def test_fewer_are_read_one_by_one(wants: list[Want]) -> None:
+    assert all(key.startswith("m-") for key in stream().parts(wants))
+
+
+def test_a_read_costs_what_the_price_list_says() -> None:
+    assert (stream().read_units, stream(prices="legacy").read_units) == (20, 5)
+    assert stream(prices="legacy").parts([Want(f"m{n}", "t") for n in range(3)])["t-t"][1].units == 10
+
+
+def part(key: str, wants: list[Want], response: Response) -> Any:
+    return stream("INBOX").part(key, tuple(wants), response, NOW_S)
+
+
+def test_a_part_is_read_as_the_message_that_was_asked_for() -> None:
+    status, results = part("m-m", [Want("m")], answer(resource("m", ["INBOX"], 50)))
+    assert status.kind is Kind.OK
+    assert results["m"].version == "50"
+    assert results["m"].message["labels"] == ["INBOX"]
+
+
+@pytest.mark.parametrize("key", ["m-m", "c-m"])
+def test_a_part_that_cannot_be_read_has_failed(key: str) -> None:
+    for body in ({}, {"id": "m"}, []):
+        assert part(key, [Want("m")], answer(body))[1] == {"m": Failed("unreadable", counts=True)}
+
+
+def test_another_message_than_the_one_asked_for_is_no_answer() -> None:
+    assert part("m-m", [Want("m")], answer(resource("x", [], 50)))[1] == {"m": Failed("unreadable", counts=True)}
+
+
+def test_a_confirmation_says_labels_and_version() -> None:
+    _, results = part("c-m", [Want("m", content=False)], answer({"id": "m", "labelIds": ["UNREAD"], "historyId": "50"}))
+    assert results["m"].version == "50"
+    assert (results["m"].message["labels"], results["m"].message["unread"]) == (["UNREAD"], True)
+
+
+def google_error(code: int, reason: str) -> Response:
+    error = {"code": code, "message": "No.", "errors": [{"reason": reason, "domain": "global"}]}
+    return answer({"error": error}, code)
+
+
+def test_a_missing_message_is_gone() -> None:
+    status, results = part("c-m", [Want("m")], google_error(404, "notFound"))
+    assert (status.kind, results) == (Kind.NOT_FOUND, {"m": Gone()})
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "kind"),
+    [
+        (500, "backendError", Kind.DOWN),
+        (400, "invalidArgument", Kind.REFUSED),
+        (429, "rateLimitExceeded", Kind.THROTTLED),
+    ],
+)
+def test_a_failed_part_says_why(code: int, reason: str, kind: Kind) -> None:
+    status, results = part("m-m", [Want("m")], google_error(code, reason))
+    assert (status.kind, results) == (kind, {"m": Failed(reason, counts=True)})
+
+
+def test_a_failure_without_a_reason_is_told_by_its_status() -> None:
+    assert part("m-m", [Want("m")], Response(502, {}, b""))[1] == {"m": Failed("502", counts=True)}
+
+
+WANTS = [Want("a", "t"), Want("b", "t"), Want("c", "t")]
+
+
+def test_a_thread_answers_for_those_of_its_messages_that_it_shows() -> None:
+    body = {"id": "t", "messages": [resource("a", [], 50), resource("b", [], 51), {"id": "c"}]}
+    status, results = part("t-t", WANTS, answer(body))
+    assert status.kind is Kind.OK
+    assert [results["a"].version, results["b"].version, results["c"]] == ["50", "51", None]
+
+
+@pytest.mark.parametrize("response", [google_error(404, "notFound"), google_error(500, "backendError"), answer([])])
+def test_of_a_thread_that_cannot_be_read_each_message_is_asked_for_alone(response: Response) -> None:
+    status, results = part("t-t", WANTS, response)
+    assert (status.kind, results) == (Kind.OK, {"a": None, "b": None, "c": None})
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "kind"),
+    [
+        (429, "rateLimitExceeded", Kind.THROTTLED),
+        (401, "authError", Kind.EXPIRED),
+        (403, "insufficientPermissions", Kind.FORBIDDEN),
+    ],
+)
+def test_a_refused_thread_is_refused(code: int, reason: str, kind: Kind) -> None:
+    status, results = part("t-t", WANTS, google_error(code, reason))
+    assert (status.kind, results) == (kind, {})
+
+
+def test_a_batch_is_split_by_content_id() -> None:
+    here = stream()
+    request = here.batch([("m-a", ASKED)], "boundary")
+    assert (request.method, request.path) == ("POST", "/batch/gmail/v1")
+    body = (
+        b"--x\r\nContent-Type: application/http\r\nContent-ID: <response-m-a>\r\n\r\n"
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n{}\r\n--x--\r\n"
+    )
+    parts = here.split(Response(200, {"content-type": "multipart/mixed; boundary=x"}, body))
+    assert {key: (each.status, each.body.strip()) for key, each in parts.items()} == {"m-a": (200, b"{}")}
+
+
+def test_a_status_is_read_from_the_whole_answer() -> None:
+    assert stream().status(google_error(429, "rateLimitExceeded"), NOW_S).kind is Kind.THROTTLED
+
+
+def test_what_is_stored_is_read_again() -> None:
+    here = stream()
+    assert here.decode(here.encode(cursor())) == cursor()
+    assert here.unpack_id(here.pack_id("m")) == "m"
+    assert here.reached(cursor()) == 77

@@ -1,0 +1,46 @@
+"""JSON batches: what is sent, and answers in any order."""
+
+import json
+
+import orjson
+import pytest
+
+from shared.core.errors import ContractBroken
+from shared.protocol.graph import batch
+from shared.protocol.wire import Request, Response
+
+ORIGIN = "https://graph.microsoft.com"
+
+
+def test_urls_are_relative_to_the_service_root_and_each_part_has_its_own_headers() -> None:
+    link = f"{ORIGIN}/v1.0/me/mailfolders('A')/messages/delta?$deltatoken=a%2Bb"
+    read = Request("GET", "/v1.0/me/messages/x=", (("$select", "id,subject"),), {"prefer": "p"})
+    built = batch.build([("1", Request("GET", link)), ("2", read)], ORIGIN)
+    assert (built.method, built.path) == ("POST", "/v1.0/$batch")
+    assert orjson.loads(built.body or b"") == {
+        "requests": [
+            {"id": "1", "method": "GET", "url": "/me/mailfolders('A')/messages/delta?$deltatoken=a%2Bb", "headers": {}},
+            {"id": "2", "method": "GET", "url": "/me/messages/x=?$select=id,subject", "headers": {"prefer": "p"}},
+        ]
+    }
+
+
+def test_parts_are_matched_by_id_and_keep_their_status() -> None:
+    answer = {
+        "responses": [
+            {"id": "2", "status": 429, "headers": {"Retry-After": "3"}, "body": {"error": {"code": "X"}}},
+            {"id": "1", "status": 200, "body": {"id": "a", "bodyPreview": "\ud83d"}},
+            {"id": "3", "status": 204},
+        ]
+    }
+    parts = batch.parse(Response(200, {}, json.dumps(answer).encode()))
+    assert {key: part.status for key, part in parts.items()} == {"1": 200, "2": 429, "3": 204}
+    assert parts["2"].headers == {"retry-after": "3"}
+    assert b'"id": "a"' in parts["1"].body
+    assert parts["3"].body == b"null"
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"responses": [{"id": 1}]}', b'{"responses": {}}'])
+def test_what_is_no_batch_answer_breaks_the_contract(body: bytes) -> None:
+    with pytest.raises(ContractBroken):
+        batch.parse(Response(200, {}, body))

@@ -1,0 +1,97 @@
+"""The cursor: stored exactly, never guessed."""
+
+from dataclasses import replace
+
+import pytest
+
+from shared.core.errors import ContractBroken
+from shared.protocol.graph.cursor import (
+    BACKFILL,
+    LIVE_EVERY,
+    READING,
+    RESYNC,
+    STARTING,
+    Chain,
+    Cursor,
+    Job,
+    decode,
+    encode,
+    first,
+    lost,
+    resumed,
+)
+
+LINK = "https://graph.microsoft.com/v1.0/me/mailfolders('A')/messages/delta?$deltatoken=x"
+FULL = Cursor(
+    Chain("", LINK, resting=True, pass_=2),
+    (
+        Chain("A", LINK, resting=True, floor_s=5.5, light=True, seen_s=7.0, read=True, alone=True),
+        Chain("B", origin=RESYNC, rows=3, oldest_s=1.0, pass_=1, pages=2, missing=True, listing="first"),
+    ),
+    100,
+    12.5,
+    ("id1", "id2"),
+    ("inbox",),
+    (0, 3),
+    Job("asked_for", True, "s1", READING, 2, 5),
+    ("B",),
+    "0abc",
+    3,
+    True,
+    True,
+)
+
+
+@pytest.mark.parametrize(
+    "cursor", [FULL, first(None, 10.0), first(0, 10.0, ("a",), "s1"), lost(100, 10.0, "cursor_lost")]
+)
+def test_a_cursor_comes_back_as_it_was(cursor: Cursor) -> None:
+    assert decode(encode(cursor)) == cursor
+
+
+@pytest.mark.parametrize("text", ["", "x", "eJw=", encode(FULL)[:-8], "eJyLjgUAARUAuQ==", '["pinning"]', "é"])
+def test_a_cursor_that_cannot_be_read_is_lost_state(text: str) -> None:
+    with pytest.raises(ContractBroken):
+        decode(text)
+
+
+def test_the_links_of_eight_folders_are_stored_in_two_kilobytes() -> None:
+    ids = ["AQMkADAwATMwMAItMjk5NC1hN2M1LTAwAi0wMAoALgAAA" + f"{n:075d}" for n in range(8)]
+    chains = tuple(Chain(each, LINK.replace("A", each) + f"{hash(each):064x}" * 2, resting=True) for each in ids)
+    assert len(encode(Cursor(Chain("", LINK, resting=True), chains))) < 2048
+
+
+def test_an_invocation_begins_with_a_round_of_its_own() -> None:
+    after = resumed(FULL)
+    assert (after.settling, after.walked) == (False, LIVE_EVERY)
+    assert not any(chain.read or chain.alone for chain in after.chains)
+
+
+def test_chains_are_put_found_and_taken_away() -> None:
+    cursor = first(None, 10.0)
+    assert cursor.folders.origin == BACKFILL
+    both = cursor.put(Chain("A")).put(Chain("B"))
+    assert [chain.folder for chain in both.put(Chain("A", LINK)).chains] == ["A", "B"]
+    assert both.put(Chain("A", LINK)).chain("A") == Chain("A", LINK)
+    assert both.put(Chain("", LINK)).folders.link == LINK
+    assert both.without("A").chain("A") is None
+    assert both.sweep("A").sweep("A").sweeps == ("A",)
+    assert [chain.folder for chain in replace(both, folders=Chain("")).live()] == ["", "A", "B"]
+
+
+def test_a_folder_is_walked_again_under_a_new_pass_and_a_first_walk_stays_one() -> None:
+    again = FULL.chains[1].again()
+    assert (again.link, again.origin, again.pass_, again.pages, again.missing, again.listing) == (
+        "",
+        RESYNC,
+        2,
+        0,
+        False,
+        "",
+    )
+    assert Chain("A", LINK, origin=BACKFILL).again().origin == BACKFILL
+
+
+def test_a_rebuilt_account_begins_with_a_snapshot() -> None:
+    job = first(None, 10.0, snapshot_id="s1").job
+    assert job == Job("", True, "s1", STARTING)

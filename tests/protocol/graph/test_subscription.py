@@ -1,0 +1,140 @@
+"""A Graph subscription as a plan: made, renewed, remade, and what the answers mean."""
+
+from collections.abc import Generator
+from typing import Any
+
+import orjson
+import pytest
+
+from shared.core.watch import Watch, WatchFailed
+from shared.protocol.graph import subscription
+from shared.protocol.graph.subscription import MINUTES_MAX, Wanted
+from shared.protocol.wire import Request, Response
+
+URL = "https://tidemark.example/push-webhook/outlook"
+WANTED = Wanted(URL, "state")
+NONE = Response(200, {}, b'{"value":[]}')
+
+
+def made(name: str = "s-1", ends: str = "2026-12-01T10:00:00.1234567Z") -> Response:
+    return Response(201, {}, orjson.dumps({"id": name, "expirationDateTime": ends}))
+
+
+def refused(status: int, code: str, text: str = "") -> Response:
+    return Response(status, {}, orjson.dumps({"error": {"code": code, "message": text}}))
+
+
+def ceiling(minutes: int) -> Response:
+    text = f"Subscription expiration can only be {minutes} minutes in the future."
+    return refused(400, "ExtensionError", text)
+
+
+def carried(plan: Generator[Request, Response, Any], *answers: Response) -> tuple[Any, list[Request]]:
+    asked = [next(plan)]
+    for answer in answers:
+        try:
+            asked.append(plan.send(answer))
+        except StopIteration as end:
+            return end.value, asked
+    raise AssertionError("the plan wants more answers")
+
+
+def minutes_asked(request: Request) -> float:
+    """From the start of the epoch, which is `now` in these tests."""
+    day, _, clock = orjson.loads(request.body or b"")["expirationDateTime"].partition("T")
+    hours, minutes, _ = clock.split(":")
+    return (int(day.split("-")[2]) - 1) * 1440 + int(hours) * 60 + int(minutes)
+
+
+def test_a_new_subscription_is_on_all_messages_with_both_urls() -> None:
+    found, asked = carried(subscription.keep(WANTED, "", 0.0), NONE, made())
+    assert found == Watch(1796119200.123456, "s-1", MINUTES_MAX)
+    assert [(request.method, request.path) for request in asked] == [
+        ("GET", "/v1.0/subscriptions"),
+        ("POST", "/v1.0/subscriptions"),
+    ]
+    body = orjson.loads(asked[1].body or b"")
+    assert body.pop("expirationDateTime") == "1970-01-07T23:45:00.000Z"
+    assert body == {
+        "changeType": "created,updated,deleted",
+        "notificationUrl": URL,
+        "lifecycleNotificationUrl": f"{URL}/lifecycle",
+        "resource": "/me/messages",
+        "clientState": "state",
+        "latestSupportedTlsVersion": "v1_2",
+    }
+    assert asked[1].headers["prefer"] == 'IdType="ImmutableId"'
+
+
+def test_what_a_killed_creation_left_is_taken_away_first() -> None:
+    ours = {"id": "old", "notificationUrl": URL}
+    others = [{"id": "else", "notificationUrl": "https://else.example"}, {"notificationUrl": URL}, 5]
+    listed = Response(200, {}, orjson.dumps({"value": [ours, *others]}))
+    _, asked = carried(subscription.keep(WANTED, "", 0.0), listed, Response(204, {}, b""), made())
+    assert [(request.method, request.path.rpartition("/")[2]) for request in asked] == [
+        ("GET", "subscriptions"),
+        ("DELETE", "old"),
+        ("POST", "subscriptions"),
+    ]
+
+
+@pytest.mark.parametrize("listed", [Response(403, {}, b""), Response(200, {}, b"<html>"), Response(200, {}, b"[]")])
+def test_a_list_that_can_not_be_read_holds_nothing_up(listed: Response) -> None:
+    assert carried(subscription.keep(WANTED, "", 0.0), listed, made())[0].id == "s-1"
+
+
+def test_a_renewal_only_moves_the_end() -> None:
+    answer = Response(200, {}, made().body)
+    found, (request,) = carried(subscription.keep(WANTED, "s-1", 0.0), answer)
+    assert (request.method, request.path) == ("PATCH", "/v1.0/subscriptions/s-1")
+    assert orjson.loads(request.body or b"").keys() == {"expirationDateTime"}
+    assert found.id == "s-1"
+
+
+@pytest.mark.parametrize("status", [404, 410])
+def test_a_lost_subscription_is_made_anew(status: int) -> None:
+    lost = refused(status, "ResourceNotFound")
+    found, asked = carried(subscription.keep(WANTED, "s-1", 0.0), lost, NONE, made("s-2"))
+    assert (found.id, len(asked)) == ("s-2", 3)
+
+
+def test_the_ceiling_is_learned_from_the_refusal() -> None:
+    found, asked = carried(subscription.keep(WANTED, "", 0.0), NONE, ceiling(4230), made())
+    assert found.minutes_max == 4230
+    assert minutes_asked(asked[2]) == 4225
+
+
+def test_a_renewal_that_is_refused_without_a_number_asks_for_a_day() -> None:
+    answer = refused(400, "ErrorInvalidParameter")
+    found, asked = carried(subscription.keep(WANTED, "s-1", 0.0), answer, Response(200, {}, made().body))
+    assert found.minutes_max == 1440
+    assert minutes_asked(asked[1]) == 1435
+
+
+@pytest.mark.parametrize("minutes", [1, 99999])
+def test_a_ceiling_that_makes_no_sense_is_a_refusal(minutes: int) -> None:
+    with pytest.raises(WatchFailed, match="ExtensionError"):
+        carried(subscription.keep(WANTED, "", 0.0), NONE, ceiling(minutes))
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (refused(400, "ValidationError"), "ValidationError"),
+        (Response(502, {}, b"<html>"), "http_502"),
+        (Response(201, {}, b"<html>"), "unreadable"),
+        (Response(201, {}, b"[]"), "unreadable"),
+        (made(""), "unreadable"),
+        (made(ends="soon"), "unreadable"),
+        (Response(201, {}, b'{"id":"s-1","expirationDateTime":5}'), "unreadable"),
+    ],
+)
+def test_a_subscription_that_is_refused_says_why(answer: Response, reason: str) -> None:
+    with pytest.raises(WatchFailed) as caught:
+        carried(subscription.keep(WANTED, "", 0.0), NONE, answer)
+    assert caught.value.reason == reason
+
+
+def test_a_subscription_is_ended_by_delete() -> None:
+    _, (request,) = carried(subscription.end("s-1"), Response(204, {}, b""))
+    assert (request.method, request.path) == ("DELETE", "/v1.0/subscriptions/s-1")

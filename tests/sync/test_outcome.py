@@ -1,0 +1,30 @@
+"""How a sync ended, and what is expected of one."""
+
+from shared.sync import alerts
+from shared.sync.outcome import Objectives, Outcome, performance
+
+
+def test_an_outcome_counts_what_was_appended() -> None:
+    assert Outcome(created=3, updated=2, deleted=1).count == 6
+
+
+def test_a_sync_within_its_objectives_misses_none() -> None:
+    assert Objectives(30, 300).missed(30, 1000, 1300) == {alerts.SLOW: None, alerts.STALE: None}
+
+
+def test_a_slow_sync_and_a_stale_mailbox_are_told() -> None:
+    missed = Objectives(30, 300).missed(45.4, 1000, 1301)
+    assert missed == {
+        alerts.SLOW: "the sync took 45 s",
+        alerts.STALE: "not confirmed current since 1970-01-01T00:16:40.000Z",
+    }
+
+
+def test_the_performance_of_a_sync_is_told_in_figures() -> None:
+    assert performance(50, 2.0, 1_764_028_800.0) == {
+        "message_count": "50",
+        "duration": "2.000",
+        "messages_per_second": "25.00",
+        "timestamp": "2025-11-25T00:00:00.000Z",
+    }
+    assert performance(0, 0.0, 0.0)["messages_per_second"] == "0.00"

@@ -1,0 +1,21 @@
+"""What the parts of an unfinished walk have settled."""
+
+from shared.sync.settled import Settled
+
+
+def test_what_is_settled_is_kept_until_the_walk_has_passed_it() -> None:
+    settled = Settled(None)
+    assert not settled
+    settled.add(["b", "a"])
+    assert settled.dump() == '["a","b"]'
+    again = Settled(settled.dump())
+    assert "a" in again
+    assert "c" not in again
+    again.passed(["a", "c"])
+    assert again.dump() == '["b"]'
+
+
+def test_a_part_that_is_about_to_be_stored_is_told_beside_what_is() -> None:
+    settled = Settled('["a"]')
+    assert settled.dump(["b"]) == '["a","b"]'
+    assert "b" not in settled
