@@ -27,6 +27,7 @@ PUSH = {
     "GMAIL_PUBSUB_TOPIC": TOPIC,
     "PUBSUB_AUDIENCE": "https://tidemark.example",
     "PUBSUB_SERVICE_ACCOUNT": "push@example.iam.gserviceaccount.com",
+    "LOG_RETENTION_DAYS": "3660",
 }
 HOUR_S = 3600.0
 

@@ -21,7 +21,7 @@ from typing import Any, Protocol
 import httpx
 
 from infra.emulators import mail
-from infra.local import gmail, report
+from infra.local import gmail, outlook, report
 from infra.local.baseline import Baseline
 from infra.local.fold import fold
 from infra.local.stack import PartFailed, Shape, Stack
@@ -49,7 +49,7 @@ def main() -> int:
         signal.signal(number, _interrupted)
     try:
         shape = _shape()
-        stack = Stack(shape, (gmail.ADDRESS, gmail.TWIN))
+        stack = Stack(shape, (gmail.ADDRESS, gmail.TWIN), (outlook.ADDRESS, outlook.TWIN))
         load(stack.settings())
         with stack:
             return _run(stack)
@@ -92,7 +92,11 @@ def _number(name: str, default: float) -> float:
 
 def _run(stack: Stack) -> int:
     key = {"authorization": f"Bearer {stack.key}"}
-    providers: tuple[Provider, ...] = (gmail.Gmail(stack.gmail_url, stack.shape.settings),)
+    settings = stack.shape.settings
+    providers: tuple[Provider, ...] = (
+        gmail.Gmail(stack.gmail_url, settings),
+        outlook.Outlook(stack.graph_url, settings),
+    )
     try:
         with httpx.Client(base_url=stack.url, headers=key, timeout=600.0) as functions:
             accounts = {provider.name: _connect(provider, functions) for provider in providers}

@@ -28,6 +28,7 @@ from typing import Self
 import httpx
 
 from infra.emulators.gmail.settings import Settings as GmailSettings
+from infra.emulators.graph import grants
 from infra.emulators.valkey import die_with_parent
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -74,19 +75,21 @@ def free_port() -> int:
 class Stack:
     """`url` of the functions, `gmail_url`, `redis_url`; `key` opens the functions. A context manager."""
 
-    def __init__(self, shape: Shape, gmail_mailboxes: tuple[str, ...]) -> None:
+    def __init__(self, shape: Shape, gmail_mailboxes: tuple[str, ...], graph_mailboxes: tuple[str, ...]) -> None:
         self.shape = shape
         self.key = secrets.token_urlsafe(16)
         self._redis_token = secrets.token_urlsafe(16)
         self._gmail_mailboxes = gmail_mailboxes
+        self._graph_mailboxes = graph_mailboxes
         self._parts: list[Part] = []
-        self.redis_url = self.gmail_url = self.url = NOT_YET
+        self.redis_url = self.gmail_url = self.graph_url = self.url = NOT_YET
 
     def __enter__(self) -> Self:
         try:
             redis = self._run("redis", "-m", "infra.emulators.upstash_rest", "--token", self._redis_token)
             gmail = self._run("gmail", "-m", "infra.emulators.gmail", *self._gmail_options())
-            self.redis_url, self.gmail_url = _said_url(redis), _said_url(gmail)
+            graph = self._run("graph", "-m", "infra.emulators.graph", *self._graph_options())
+            self.redis_url, self.gmail_url, self.graph_url = map(_said_url, (redis, gmail, graph))
             self.url = self._functions()
         except BaseException:
             self.stop()
@@ -116,6 +119,10 @@ class Stack:
             "GOOGLE_TOKEN_URL": f"{self.gmail_url}/token",
             "GOOGLE_CERTS_URL": f"{self.gmail_url}/oauth2/v1/certs",
             "GOOGLE_REVOKE_URL": f"{self.gmail_url}/revoke",
+            "MICROSOFT_CLIENT_ID": grants.CLIENT_ID,
+            "MICROSOFT_CLIENT_SECRET": grants.CLIENT_SECRET,
+            "GRAPH_API_URL": self.graph_url,
+            "MICROSOFT_AUTHORITY_URL": self.graph_url,
         }
 
     def raise_if_a_part_ended(self) -> None:
@@ -147,6 +154,14 @@ class Stack:
             *(word for address in self._gmail_mailboxes for word in ("--mailbox", address)),
             *("--latency-ms", str(shape.latency_ms), "--part-latency-ms", str(shape.part_latency_ms)),
             *("--clock-rate", str(shape.clock_rate)),
+        )
+
+    def _graph_options(self) -> tuple[str, ...]:
+        shape = self.shape
+        return (
+            *(("--mail", shape.mail) if shape.mail else ()),
+            *(word for address in self._graph_mailboxes for word in ("--mailbox", address)),
+            *("--latency-ms", str(shape.latency_ms), "--rate", str(shape.clock_rate)),
         )
 
     def _functions(self) -> str:

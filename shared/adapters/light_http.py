@@ -13,7 +13,7 @@ One per event loop. Rejected: http.client in threads (50 notifications at once w
 import asyncio
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
@@ -85,6 +85,7 @@ class _Connection:
 class LightHttp:
     def __init__(self) -> None:
         self._idle: dict[str, list[_Connection]] = {}
+        self._life: AsyncGenerator[None, None] | None = None
 
     async def send(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes, *, timeout_s: float, body_bytes_max: int
@@ -94,6 +95,9 @@ class LightHttp:
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         given = {"host": parts.netloc, "content-length": str(len(body)), "accept": "application/json", **headers}
         head = h11.Request(method=method, target=target, headers=list(given.items()))
+        if self._life is None:
+            self._life = self._lives()
+            await anext(self._life)
         try:
             async with asyncio.timeout(timeout_s):
                 return await self._exchange(parts.scheme, parts.netloc, head, body, body_bytes_max)
@@ -139,11 +143,16 @@ class LightHttp:
             connection.writer.close()
         return None
 
-    def close(self) -> None:
-        for idle in self._idle.values():
+    async def _lives(self) -> AsyncGenerator[None, None]:
+        """Until its loop ends: loops close the generators begun on them, so connections end without any hook."""
+        try:
+            yield
+        finally:
+            idle = [connection for kept in self._idle.values() for connection in kept]
+            self._idle.clear()
             for connection in idle:
                 connection.writer.close()
-        self._idle.clear()
+            await asyncio.gather(*(connection.writer.wait_closed() for connection in idle), return_exceptions=True)
 
 
 async def _connected(origin: str) -> _Connection:

@@ -28,7 +28,7 @@ def fill(
     emulator: GraphEmulator, address: str, mail: list[bytes], seed: int = 0, user_folders: bool = True
 ) -> list[str]:
     """The immutable ids, in the order of `mail`. Makes the mailbox if there is none."""
-    rng = random.Random(f"{seed}-{address}-seed")
+    rng = random.Random(f"{seed}-seed")  # the same for every mailbox: twins are filled alike
     emulator.add_mailbox(address)
     if user_folders:
         for name, parent in USER_FOLDERS:

@@ -117,7 +117,7 @@ def test_a_page_that_is_no_json_breaks_the_contract() -> None:
         delta.read_page(ASKING, Response(200, {}, b"<html>"))
 
 
-GONE = {"id": "m", "@removed": {"reason": "deleted"}}
+GONE: dict[str, object] = {"id": "m", "@removed": {"reason": "deleted"}}
 
 
 def full(at: int, **fields: object) -> dict[str, object]:
