@@ -8,9 +8,9 @@ log in the same atomic script that advances the cursor.
                                     v
     Redis ── BEGIN: lease, fence, cursor ──> sync.run ── next_task(cursor) ──> protocol ── Request ──> provider
       ^                                        │  ^                               │
-      │                                        │  └── Step: facts, next cursor ── receive(cursor, answer) <── Response
+      │                                        │  └── Step: facts, next cursor ── receive(cursor, answer) < Response
       │                                        v
-      └── APPEND: events + index + cache + cursor, one script <── sync.step: facts against the index, sync.hydrate: reads
+      └── APPEND: events + index + cache + cursor, one script <── sync.step: facts against the index; sync.hydrate reads
 
 Rings, the inner ones first; an outer one may import an inner one, never the reverse (import-linter, `make check`):
 

@@ -23,7 +23,7 @@ from tests.conftest import RedisRest
 from tests.world import ADDRESS, GmailWorld, SkippingClock
 
 TOPIC = "projects/tidemark-local/topics/gmail"
-PUSH = {
+PUSH: dict[str, Any] = {
     "GMAIL_PUBSUB_TOPIC": TOPIC,
     "PUBSUB_AUDIENCE": "https://tidemark.example",
     "PUBSUB_SERVICE_ACCOUNT": "push@example.iam.gserviceaccount.com",

@@ -27,7 +27,9 @@ FORBIDDEN_MODULES = {"common", "base", "helpers", "utils", "util", "helper", "mi
 SKIPS = {"pytest.skip", "pytest.xfail", "pytest.mark.skip", "pytest.mark.skipif", "pytest.mark.xfail"}
 
 # path, or path::function -> why it may be longer
-LONG_FILES: dict[str, str] = {}
+LONG_FILES: dict[str, str] = {
+    "infra/emulators/graph/mailbox.py": "one store whose operations share their log; eight lines over",
+}
 LONG_FUNCTIONS: dict[str, str] = {}
 
 # Written in pieces, so that this file does not hold what it looks for.

@@ -7,6 +7,7 @@ await world.assert_log_equals_mailbox(account_id)
 """
 
 import base64
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
@@ -91,6 +92,7 @@ class GmailWorld:
         self.clock = SkippingClock(self.gmail.clock)
         self.steps: list[str] = []
         self.kill_at: int | None = None
+        self.on_step: Callable[[int], object] | None = None  # told the number of every step of I/O
         self._instances: list[Wiring] = []
 
     async def __aenter__(self) -> Self:
@@ -124,6 +126,8 @@ class GmailWorld:
 
     def _step(self, name: str) -> None:
         self.steps.append(name)
+        if self.on_step is not None:
+            self.on_step(len(self.steps))
         if self.kill_at is not None and len(self.steps) == self.kill_at:
             self.kill_at = None
             raise Killed
@@ -161,8 +165,8 @@ class GmailWorld:
         raise AssertionError(f"not dry after {DRY_MAX} syncs: {results[-1]}")
 
     def expire_lease(self, account_id: str) -> None:
-        """As its TTL does, without the waiting."""
-        self.redis.valkey.call("DEL", f"td:{account_id}:lease")
+        """What an instance held that has died: as the TTLs do, without the waiting."""
+        self.redis.valkey.call("DEL", f"td:{account_id}:lease", f"td:{account_id}:refreshing")
 
     def expire_locks(self, account_id: str) -> None:
         self.redis.valkey.call("DEL", f"td:{account_id}:hold", "td:breaker:gmail:open", "td:breaker:gmail:probe")

@@ -7,8 +7,8 @@
     unacknowledged for 7 days     dropped
     more than `dead_letter_after` dead letter
 
-Back-off, retention and delays count on the emulator's clock; the ack deadline is a real HTTP time-out.
-Tokens carry wall time unless `token_time` says "clock": whoever verifies them has no other.
+Back-off, retention and delays count on the emulator's clock, the ack deadline is real time, as are the tokens' times
+unless `token_time` says "clock".
 Source: https://cloud.google.com/pubsub/docs/push; facts/gmail.md 4 and (b) 25-28
 """
 
@@ -32,8 +32,7 @@ from infra.emulators.google_keys import GoogleKeys
 
 ACKS = frozenset({102, 200, 201, 202, 204})
 RETENTION_S = 7 * 86_400.0
-BACKOFF_MIN_S, BACKOFF_MAX_S = 0.1, 60.0
-WINDOW_START, WINDOW_MAX = 4, 1000
+BACKOFF_MIN_S, BACKOFF_MAX_S, WINDOW_START, WINDOW_MAX = 0.1, 60.0, 4, 1000
 TOKEN_LIFE_S, TOKEN_REUSE_S = 3600, 3300
 _LOOK_S = 0.02  # real time between two looks at a clock that somebody may advance
 FORGERIES = [

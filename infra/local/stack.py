@@ -75,7 +75,7 @@ def free_port() -> int:
 class Stack:
     """`url` of the functions, `gmail_url`, `redis_url`; `key` opens the functions. A context manager."""
 
-    def __init__(self, shape: Shape, gmail_mailboxes: tuple[str, ...], graph_mailboxes: tuple[str, ...]) -> None:
+    def __init__(self, shape: Shape, gmail_mailboxes: tuple[str, ...], graph_mailboxes: tuple[str, ...] = ()) -> None:
         self.shape = shape
         self.key = secrets.token_urlsafe(16)
         self._redis_token = secrets.token_urlsafe(16)

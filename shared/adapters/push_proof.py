@@ -109,7 +109,8 @@ class PushProof:
         since_s = self._monotonic_s() - REFETCH_S
         self._refetched = [each for each in self._refetched if each[0] > since_s]
         tried = any(each[1] == kid for each in self._refetched)
-        return kid not in self._keys and not tried and len(self._refetched) < REFETCHES
+        known = kid in self._keys or not self._keys  # where nothing could be fetched yet, RETRY_S decides
+        return not known and not tried and len(self._refetched) < REFETCHES
 
     async def _load(self) -> None:
         try:

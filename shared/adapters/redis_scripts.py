@@ -110,13 +110,13 @@ if h.events > 0 then
   end
 end
 for i = 1, h.index_del do redis.call('HDEL', KEYS[4], ARGV[at]) at = at + 1 end
-for i = 1, h.index_set do redis.call('HSET', KEYS[4], ARGV[at], ARGV[at + 1]) at = at + 2 end
-for i = 1, h.fields do redis.call('HSET', account, ARGV[at], ARGV[at + 1]) at = at + 2 end
+for i = 1, h.index_set / 2 do redis.call('HSET', KEYS[4], ARGV[at], ARGV[at + 1]) at = at + 2 end
+for i = 1, h.fields / 2 do redis.call('HSET', account, ARGV[at], ARGV[at + 1]) at = at + 2 end
 for field, value in pairs(h.taken) do
   if redis.call('HGET', account, field) == value then redis.call('HDEL', account, field) end
 end
 if h.clear then redis.call('DEL', KEYS[6]) end
-for i = 1, h.pages do redis.call('HSET', KEYS[6], ARGV[at], ARGV[at + 1]) at = at + 2 end
+for i = 1, h.pages / 2 do redis.call('HSET', KEYS[6], ARGV[at], ARGV[at + 1]) at = at + 2 end
 if h.note_known then
   local page, n, known = {}, 0, redis.call('HKEYS', KEYS[4])
   for i, id in ipairs(known) do

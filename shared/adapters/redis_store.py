@@ -3,7 +3,7 @@
 An answer that is not what a script can return is a StoreDown: whatever stands between us and Redis has changed it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -86,14 +86,33 @@ class RedisStore:
     async def append(self, begun: Begun, step: Append) -> Appended:
         """One atomic step. Raises LeaseLost where another instance has begun since, or the account is gone."""
         now_s = self._clock.now_s()
-        now_ms = int(now_s * 1000)
-        gone = [field for field, value in step.index.items() if value is None]
-        kept = [part for field, value in step.index.items() if value is not None for part in (field, value)]
-        fields = [part for pair in step.fields.items() for part in pair]
-        pages = [part for name, ids in step.pages.items() for part in (name, ",".join(ids))]
-        cached = [value or "" for value in step.cache.values()]
-        perf = [part for pair in (step.perf or {}).items() for part in pair]
-        header = {
+        parts = _parts(step)
+        header = self._header(begun, step, int(now_s * 1000)) | {name: len(part) for name, part in parts.items()}
+        names = ("account", "lease", "hold", "index", "log", "pages", "readers")
+        answer = _list(
+            await self._redis.run(
+                scripts.APPEND,
+                [
+                    *(keys.of(begun.account_id, name) for name in names),
+                    keys.perf(self._provider),
+                    keys.due(self._provider),
+                    *keys.breaker(self._provider),
+                    *(keys.message(begun.account_id, message_id) for message_id in step.cache),
+                ],
+                [orjson.dumps(header).decode(), *(each for part in parts.values() for each in part)],
+            )
+        )
+        if answer[0] == "log_full":
+            return Appended(released=False, log_full=True)
+        if answer[0] != "ok":
+            raise LeaseLost("another instance has begun since, or the account is gone")
+        begun.version, begun.hints, begun.pushes = int(answer[1]), int(answer[2]), int(answer[4])
+        begun.renewed_at_s = now_s
+        return Appended(released=answer[3] == 1)
+
+    def _header(self, begun: Begun, step: Append, now_ms: int) -> dict[str, Any]:
+        settings = self._settings
+        return {
             "account": begun.account_id,
             "owner": self._owner,
             "fence": begun.fence,
@@ -103,13 +122,6 @@ class RedisStore:
             "ttl_ms": self._ttl_ms(),
             "hints": step.hints,
             "pushes": step.pushes,
-            "events": len(step.events),
-            "index_del": len(gone),
-            "index_set": len(kept) // 2,
-            "fields": len(fields) // 2,
-            "pages": len(pages) // 2,
-            "cache": len(cached),
-            "perf": len(perf),
             "clear": step.clear,
             "taken": step.taken,
             "note_known": step.note_known,
@@ -121,35 +133,12 @@ class RedisStore:
             "due_ms": now_ms if step.release or step.let_go else None,
             "spent_ms": int(step.spent_s * 1000),
             "hold_ms": int(step.hold_s * 1000),
-            "cache_ms": self._settings.cache_message_ttl * 1000,
-            "bytes_max": self._settings.log_retention_bytes,
-            "age_ms": int(self._settings.log_retention_days * DAY_MS),
+            "cache_ms": settings.cache_message_ttl * 1000,
+            "bytes_max": settings.log_retention_bytes,
+            "age_ms": int(settings.log_retention_days * DAY_MS),
             "reader_ms": READER_SEEN_MS,
             "entry_overhead": ENTRY_OVERHEAD_BYTES,
         }
-        of = [
-            keys.of(begun.account_id, name) for name in ("account", "lease", "hold", "index", "log", "pages", "readers")
-        ]
-        answer = _list(
-            await self._redis.run(
-                scripts.APPEND,
-                [
-                    *of,
-                    keys.perf(self._provider),
-                    keys.due(self._provider),
-                    *keys.breaker(self._provider),
-                    *(keys.message(begun.account_id, message_id) for message_id in step.cache),
-                ],
-                [orjson.dumps(header).decode(), *step.events, *gone, *kept, *fields, *pages, *cached, *perf],
-            )
-        )
-        if answer[0] == "log_full":
-            return Appended(released=False, log_full=True)
-        if answer[0] != "ok":
-            raise LeaseLost("another instance has begun since, or the account is gone")
-        begun.version, begun.hints, begun.pushes = int(answer[1]), int(answer[2]), int(answer[4])
-        begun.renewed_at_s = now_s
-        return Appended(released=answer[3] == 1)
 
     async def read(self, account_id: str, ids: Sequence[tuple[str, str]]) -> tuple[list[str | None], list[str | None]]:
         """Index entries and cached texts of (packed id, message id) pairs, in one request."""
@@ -163,7 +152,7 @@ class RedisStore:
     async def walk(
         self, account_id: str, table: str, page: int, offset: int, *, unknown: bool, limit: int
     ) -> tuple[list[str], int, int, bool, bool]:
-        """Packed ids of a stored listing, the place behind them; whether that is the end, and whether nothing is stored."""
+        """Packed ids of a stored listing, the place behind them; whether that is the end, or nothing is stored."""
         answer = await self._redis.run(
             scripts.WALK,
             [keys.of(account_id, "pages"), keys.of(account_id, "index")],
@@ -218,6 +207,23 @@ class RedisStore:
 
     def _ttl_ms(self) -> int:
         return int(self._settings.lease_ttl * 1000)
+
+
+def _parts(step: Append) -> dict[str, list[str]]:
+    """The arguments of APPEND behind its header, in their order; the script is told how many there are of each."""
+
+    def pairs(of: Mapping[str, str]) -> list[str]:
+        return [part for pair in of.items() for part in pair]
+
+    return {
+        "events": step.events,
+        "index_del": [field for field, value in step.index.items() if value is None],
+        "index_set": pairs({field: value for field, value in step.index.items() if value is not None}),
+        "fields": pairs(step.fields),
+        "pages": pairs({name: ",".join(ids) for name, ids in step.pages.items()}),
+        "cache": [value or "" for value in step.cache.values()],
+        "perf": pairs(step.perf or {}),
+    }
 
 
 def new_epoch(now_s: float) -> str:

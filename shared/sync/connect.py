@@ -97,9 +97,8 @@ async def connect(
             **dict.fromkeys(("fence", "version", "hints", "served", "index_n", "step_released"), "0"),
             "grant": "1",
             "step": "",
+            **({"reached": grant.reached} if grant.reached else {}),
         }
-        if grant.reached:
-            new["reached"] = grant.reached
         match await accounts.connect(chosen, provider, address, found, new, known):
             case "new":
                 return Connected(chosen, created=True)

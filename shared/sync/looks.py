@@ -57,10 +57,10 @@ class Looks:
             await self._wait(-1, behind=False)
         self._begin()
 
-    def owed(self, reached: int, deadline_s: float) -> bool:
+    def owed(self, reached: int) -> bool:
         """Whether to look again although there is no news. `reached`: the history id that has been read up to."""
         self._notice()
-        if self.clock.now_s() + GAP_S > deadline_s:
+        if self.clock.now_s() + GAP_S > self.calls.limits.deadline_s:
             return False
         return self._is_behind(reached) or self.served != self.pushes
 
@@ -73,12 +73,14 @@ class Looks:
         self._begin()
 
     def settle(self, reached: int) -> tuple[dict[str, str], dict[str, str]]:
-        """Of a history id that was asked for: the field that is done with, and what is noted of it."""
-        wanted = self.begun.hint_history
+        """Of a live round that ended: the fields that are done with, and what is noted.
+
+        A push that names no more than `reached` is stale; a history id that was asked for is served, or given up.
+        """
+        wanted, noted = self.begun.hint_history, {"reached": str(reached)} if reached else {}
         if not wanted or self._is_behind(reached):
-            return {}, {}
-        noted = {"hint_given_up": str(wanted)} if wanted > reached else {}
-        return {"hint_history": str(wanted)}, noted
+            return {}, noted
+        return {"hint_history": str(wanted)}, noted | ({"hint_given_up": str(wanted)} if wanted > reached else {})
 
     def noted(self) -> dict[str, str]:
         """The account's fields when it is let go."""

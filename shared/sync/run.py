@@ -5,11 +5,10 @@
     a step          at most 100 messages: read index and cache, read what is not known, say the differences (step.py);
                     appended with index and cursor in one atomic script, in several of 2 MiB where it is larger
     nothing to say  the cursor rides with the next append, or with the release
-    release         only if no hint came since the last live round began; else live changes are read again
+    release         only if no hint came since the last live round began; else live changes are read again (looks.py)
     an error        what was read is appended without moving the cursor; then the lease is given back with the outcome
 
-Every loop has a bound: the budget (MAX_SYNC_DURATION) is looked at before each task, and no wait goes beyond it. One
-step is always made, however small the budget: many small invocations come to an end too.
+The budget (MAX_SYNC_DURATION) bounds every loop and every wait; one step is always made, however small it is.
 """
 
 import asyncio
@@ -103,7 +102,7 @@ class Run:
             await self._apply(Step(self.cursor), facts, None)
         while not self.released:
             task = self.stream.next_task(self.cursor, confirmed=self.confirmed)
-            if self.hinted or (task is None and self._owes_a_look()):
+            if self.hinted or (task is None and self.looks.owed(self.stream.reached(self.cursor))):
                 self.hinted = False
                 await self.looks.again(self.round_hints, self.stream.reached(self.cursor))
                 self._look_again()
@@ -168,7 +167,8 @@ class Run:
                 raise effects.error
             return
         moves = self._move(last, effects)
-        dry = self.stream.next_task(self.cursor, confirmed=self.confirmed) is None and not self._owes_a_look()
+        dry = self.stream.next_task(self.cursor, confirmed=self.confirmed) is None
+        dry = dry and not self.looks.owed(self.stream.reached(self.cursor))
         append = self._next(pausable=pausable, release=dry)
         append.events += [change.entry(kind, data) for kind, data in last.events]
         append.pages, append.clear, append.note_known = dict(last.pages), last.clear, last.note_known
@@ -204,7 +204,8 @@ class Run:
             self.confirmed = step.round_ended
             self.served = self.served or step.round_ended
             if step.round_ended:
-                self._note_how_far()
+                taken, noted = self.looks.settle(self.stream.reached(self.cursor))
+                self.taken, self.fields = self.taken | taken, self.fields | noted
             return False
         # Live changes come first again; but a first sync that ended in one step needs no second look.
         ended = self.stream.next_task(self.cursor, confirmed=True) is None
@@ -218,18 +219,6 @@ class Run:
         self.confirmed = self.served = False
         self.round_hints = self.begun.hints
 
-    def _note_how_far(self) -> None:
-        """A push that names no more than this is stale; one that asked for it is served."""
-        reached = self.stream.reached(self.cursor)
-        if reached:
-            self.fields["reached"] = str(reached)
-        taken, noted = self.looks.settle(reached)
-        self.taken |= taken
-        self.fields |= noted
-
-    def _owes_a_look(self) -> bool:
-        return self.looks.owed(self.stream.reached(self.cursor), self.calls.limits.deadline_s)
-
     async def _append_all(self, effects: Effects, last: Append) -> None:
         *groups, final = list(effects.groups()) or [[]]
         appended: list[str] = []
@@ -239,8 +228,7 @@ class Run:
                 appended += [effect.message_id for effect in group]
                 part.fields["settled"] = self.settled.dump(appended)
             await self._append(part, group)
-        events = last.events
-        last.events = []
+        events, last.events = last.events, []
         fill(last, final)
         last.events += events
         if last.events or last.index or last.fields or last.pages or last.clear or last.release:
@@ -275,10 +263,8 @@ class Run:
         self.outcome.updated += said["updated"]
         self.outcome.deleted += said["deleted"]
         self.fields = {name: value for name, value in self.fields.items() if append.fields.get(name) != value}
-        if append.taken:
-            self.taken = {}
-        if "parked" in append.fields:
-            self.steps.parked_changed = False
+        self.taken = {} if append.taken else self.taken
+        self.steps.parked_changed = self.steps.parked_changed and "parked" not in append.fields
         self.released = appended.released
         self.hinted = append.release and not appended.released
 

@@ -220,10 +220,10 @@ class Steps:
         received_s = instant_s(fetched.message["received_at"])
         if value is not None:
             fetched = self._stream.newer(value, fetched)
-        elif step.floor_s and received_s is not None and received_s < step.floor_s:
-            return
-        if received_s is not None and (effects.oldest_s is None or received_s < effects.oldest_s):
-            effects.oldest_s = received_s
+        elif received_s is not None:
+            if step.floor_s and received_s < step.floor_s:
+                return
+            effects.oldest_s = min(received_s, effects.oldest_s or received_s)
         event = change.created(step.origin, fetched.message)
         text = cached.pack(fetched, self._tag)
         effects.of.append(Effect(message_id, packed, "created", event, self._stream.created(fetched), text))

@@ -17,9 +17,12 @@ FINE = frozenset({"synced", "no_new_messages"})
 
 
 async def sweep(
-    account_ids: Sequence[str], work: Callable[[str], Awaitable[dict[str, Any] | None]], deadline_s: float, clock: Clock
+    account_ids: Sequence[str],
+    work: Callable[[str], Awaitable[dict[str, Any] | None]],
+    deadline_s: float,
+    clock: Clock,
 ) -> dict[str, Any]:
-    """`work` syncs one account; None: it is gone. Accounts that the time did not reach are left for the next ping (`more`)."""
+    """`work` syncs one account; None: it is gone. What the time did not reach is left for the next ping (`more`)."""
     waiting = list(reversed(account_ids))
     results: list[dict[str, Any]] = []
     errors: list[BaseException] = []

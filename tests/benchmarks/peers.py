@@ -12,6 +12,7 @@ import json
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
@@ -64,27 +65,28 @@ def tidemark(world: World, mailbox: Mailbox) -> int:
 
 
 def serial(world: World, mailbox: Mailbox) -> int:
-    messages = _messages(world, mailbox)
-    ids = _listed(messages)
-    return sum(1 for each in ids if _get(messages, each).execute(num_retries=RETRIES)["id"] == each)
+    with closing(_service(world, mailbox)) as service:
+        messages = service.users().messages()
+        ids = _listed(messages)
+        return sum(1 for each in ids if _get(messages, each).execute(num_retries=RETRIES)["id"] == each)
 
 
 def batched(parts: int) -> Peer:
     def read(world: World, mailbox: Mailbox) -> int:
-        service = _service(world, mailbox)
-        messages = service.users().messages()
-        ids = _listed(messages)
         got: set[str] = set()
 
         def each(key: str, answer: Any, error: Exception | None) -> None:
             if error is None:
                 got.add(answer["id"])
 
-        for first in range(0, len(ids), parts):
-            batch = service.new_batch_http_request(each)
-            for id_ in ids[first : first + parts]:
-                batch.add(_get(messages, id_))
-            batch.execute()
+        with closing(_service(world, mailbox)) as service:
+            messages = service.users().messages()
+            ids = _listed(messages)
+            for first in range(0, len(ids), parts):
+                batch = service.new_batch_http_request(each)
+                for id_ in ids[first : first + parts]:
+                    batch.add(_get(messages, id_))
+                batch.execute()
         return len(got)
 
     return read
@@ -108,10 +110,6 @@ def _service(world: World, mailbox: Mailbox) -> Any:
         client_secret=client.client_secret,
     )
     return build_from_document(described, credentials=credentials)
-
-
-def _messages(world: World, mailbox: Mailbox) -> Any:
-    return _service(world, mailbox).users().messages()
 
 
 def _listed(messages: Any) -> list[str]:

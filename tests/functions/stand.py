@@ -55,7 +55,8 @@ def loaded(variables: Mapping[str, str]) -> Any:
         del sys.modules[name]
     settings_or_exit.cache_clear()
     with patch.dict(os.environ, variables):
-        return functions_framework.aio.create_asgi_app("app", str(ROOT / "functions" / "app.py"))
+        source = str(ROOT / "functions" / "app.py")
+        return functions_framework.aio.create_asgi_app("app", source)  # type: ignore[no-untyped-call]
 
 
 class Stand:

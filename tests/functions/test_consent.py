@@ -2,10 +2,10 @@
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from html import unescape
 from typing import Any
-from urllib.parse import parse_qs, parse_qsl, urlsplit
+from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
 import httpx
 import pytest
@@ -27,12 +27,12 @@ class Browser:
         self.cookies: dict[str, str] = {}
         self.cookie_headers: list[str] = []
 
-    def go(self, url: str, form: list[tuple[str, str]] | None = None) -> httpx.Response:
+    def go(self, url: str, form: Sequence[tuple[str, str]] | None = None) -> httpx.Response:
         headers = {"cookie": "; ".join(f"{name}={value}" for name, value in self.cookies.items())}
         if form is None:
             answer = httpx.get(url, headers=headers, timeout=30)
         else:
-            body = str(httpx.QueryParams(form)).encode()
+            body = urlencode(form).encode()
             kind = {"content-type": "application/x-www-form-urlencoded"}
             answer = httpx.post(url, headers=headers | kind, content=body, timeout=30)
         for header in answer.headers.get_list("set-cookie"):
@@ -71,7 +71,7 @@ def graph() -> Iterator[tuple[GraphEmulator, str]]:
 
 @pytest.fixture(scope="module")
 def world_of(redis_rest: RedisRest, graph: tuple[GraphEmulator, str]) -> Iterator[PushWorld]:
-    settings = {
+    settings: dict[str, Any] = {
         "RETURN_TO_ORIGINS": f"{APP},https://other.example:8443",
         "MICROSOFT_CLIENT_ID": CLIENT_ID,
         "MICROSOFT_CLIENT_SECRET": CLIENT_SECRET,

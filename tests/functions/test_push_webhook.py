@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from infra.emulators.pubsub import FORGERIES
+from infra.emulators.upstash_faults import Kind
 from shared.adapters.client_state import client_state_keys
 from shared.protocol.graph.notification import client_state
 from tests.conftest import RedisRest
@@ -170,7 +171,8 @@ def test_a_stale_push_is_no_hint_and_an_odd_history_id_is_one(world: PushWorld) 
     for history_id in (1, base, str(base), base - 1):
         assert world.push(wrapped(data(history_id)), world.token()).status_code == 204
     assert field(world, account_id, "hints") == "0"
-    for history_id in (0, -1, 2**64, 1.5, True, None, "12x", "", [], "9" * 50):
+    odd: tuple[Any, ...] = (0, -1, 2**64, 1.5, True, None, "12x", "", [], "9" * 50)
+    for history_id in odd:
         assert world.push(wrapped(data(history_id)), world.token()).status_code == 204
     assert (field(world, account_id, "hints"), field(world, account_id, "hint_history")) == ("10", None)
     assert world.push(wrapped(data(2**64 - 1)), world.token()).status_code == 204
@@ -181,8 +183,9 @@ def test_a_stale_push_is_no_hint_and_an_odd_history_id_is_one(world: PushWorld) 
 def test_only_what_could_not_be_stored_is_503(world: PushWorld) -> None:
     token = world.token()
     world.push(b"{}", token)
-    for kind in ("refuse", "garbage", "drop_request", "unauthorized"):
-        world.redis.bridge.inject(kind, times=10)  # type: ignore[arg-type]
+    kinds: tuple[Kind, ...] = ("refuse", "garbage", "drop_request", "unauthorized")
+    for kind in kinds:
+        world.redis.bridge.inject(kind, times=10)
         answer = world.push(wrapped(data(5, "stranger@example.org")), token)
         assert (answer.status_code, answer.json()["slug"]) == (503, "store_down")
         assert "retry-after" in answer.headers

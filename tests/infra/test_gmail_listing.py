@@ -10,7 +10,7 @@ import pytest
 from infra.emulators import mail
 from tests.infra.gmail_client import ADDRESS, ME, Stand, StillClock, batch_body, plain, standing
 
-REAL_MAIL = Path("/work/shared/mail")
+REAL_MAIL = Path(__file__).resolve().parents[3] / "shared" / "mail"
 
 
 @pytest.fixture

@@ -74,14 +74,19 @@ def test_a_run_once_ends_with_0_and_the_report_and_leaves_no_process(tmp_path: P
         assert left_behind(tmp_path) == []
     written = json.loads(report.read_text())
     assert (written["latency_ms"], written["clock_rate"]) == (20.0, 60.0)
-    (row,) = written["rows"]
-    assert (row["provider"], row["messages"], row["lost"], row["invented"]) == ("gmail", 7, 0, 0)
-    assert row["n_plus_1_calls"] == 8 > row["calls"]
-    assert row["quota_units"] > 0 < row["redis_requests"]
-    assert row["ratio"] == pytest.approx(row["n_plus_1_seconds"] / row["seconds"], abs=0.01)
-    head, _, first, *_ = out.splitlines()
+    rows = {row["provider"]: row for row in written["rows"]}
+    assert {name: (row["messages"], row["lost"], row["invented"]) for name, row in rows.items()} == {
+        "gmail": (7, 0, 0),
+        "outlook": (7, 0, 0),
+    }
+    assert rows["gmail"]["n_plus_1_calls"] == 8 > rows["gmail"]["calls"]
+    assert rows["gmail"]["quota_units"] > 0
+    for row in rows.values():
+        assert row["redis_requests"] > 0
+        assert row["ratio"] == pytest.approx(row["n_plus_1_seconds"] / row["seconds"], abs=0.01)
+    head, _, *lines = out.splitlines()
     assert head.split()[:3] == ["provider", "messages", "calls"]
-    assert first.split()[:2] == ["gmail", "7"]
+    assert [line.split()[:2] for line in lines[:2]] == [["gmail", "7"], ["outlook", "7"]]
     assert "latency 20 ms a request, clock x60" in out
 
 

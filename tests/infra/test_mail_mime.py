@@ -10,7 +10,7 @@ import pytest
 
 from infra.emulators import mail, mime
 
-REAL_MAIL = Path("/work/shared/mail")
+REAL_MAIL = Path(__file__).resolve().parents[3] / "shared" / "mail"
 
 
 def touch_everything(parsed: mime.Mime) -> None:

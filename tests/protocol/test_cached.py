@@ -18,7 +18,8 @@ def test_a_cached_message_is_read_as_it_was_kept(version: int, subject: str) -> 
         subject.encode()
     except UnicodeEncodeError:
         return
-    fetched = Fetched({**MESSAGE, "subject": subject}, str(version))
+    message: Any = {**MESSAGE, "subject": subject}
+    fetched = Fetched(message, str(version))
     assert cached.unpack(cached.pack(fetched, "m65536"), "m65536") == fetched
 
 

@@ -178,10 +178,12 @@ async def test_what_other_invocations_have_spent_is_counted() -> None:
 
 async def test_nothing_is_waited_for_beyond_the_budget() -> None:
     desk = Desk([OK], governor=Governor.per_minute(6000), budget_s=3.0)
+    for _ in range(5):
+        await desk.calls.ask(BATCH)
     with pytest.raises(BudgetSpent) as caught:
-        for _ in range(6):
-            await desk.calls.ask(BATCH)
-    assert (desk.calls.api_calls, caught.value.after_s) == (5, pytest.approx(4))
+        await desk.calls.ask(BATCH)
+    assert desk.calls.api_calls == 5
+    assert caught.value.after_s == pytest.approx(4)
     assert desk.calls.saved_s() == pytest.approx(20)
 
 

@@ -13,13 +13,14 @@ from typing import Any
 import pytest
 
 from infra.emulators.gmail.settings import Settings as GmailSettings
+from infra.emulators.upstash_faults import Kind
 from shared.core.errors import StoreDown
 from tests.conftest import RedisRest
 from tests.world import ADDRESS, GmailWorld, Killed, raw
 
 SUITE = range(12)
 TURNS = 14
-REDIS_FAULTS = ("drop_request", "drop_reply", "truncate", "garbage", "refuse")
+REDIS_FAULTS: tuple[Kind, ...] = ("drop_request", "drop_reply", "truncate", "garbage", "refuse")
 GMAIL_FAULTS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("backend_error", {"call": "messages.get", "every": 3, "times": 9}),
     ("garbled", {"call": "messages.get", "every": 4, "times": 4}),

@@ -41,6 +41,7 @@ class Chaos:
             trailing_empty_page=self.random.random() < 0.3,
             sparse=self.random.choice(("read", "all", "never")),
             hidden_in_folder_delta=self.random.random() < 0.3,
+            folder_counts_in_delta=self.random.random() < 0.3,
             gone_location=self.random.random() < 0.5,
         )
 
@@ -201,13 +202,14 @@ def changed_since(world: OutlookWorld, since_s: float) -> set[str]:
     """Messages that came or changed after the first sync."""
     since = instant(since_s) or ""
     found = world.truth()
-    return {id_ for id_ in found if world.graph.resource(ADDRESS, id_)["lastModifiedDateTime"] > since[:19]}
+    return {id_ for id_ in found if world.graph.resource(ADDRESS, id_)["lastModifiedDateTime"][:19] > since[:19]}
 
 
 @pytest.mark.parametrize("seed", range(100, 112))
 async def test_of_the_newest_n_the_log_equals_the_mailbox_and_has_all_that_changed(redis: RedisRest, seed: int) -> None:
     async with OutlookWorld(redis, seed=seed, INITIAL_SYNC_MESSAGES="4", OUTLOOK_PAGE_SIZE="5") as world:
         chaos = Chaos(world, seed)
+        world.graph.set_knobs(lost_return=False)  # who went and came back unseen has not changed
         world.fill(20)
         world.fill(3, "archive", 50)
         account_id = await world.connect()

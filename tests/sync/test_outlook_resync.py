@@ -126,6 +126,19 @@ async def test_a_mailbox_that_is_over_quota_from_the_start_is_listed_too(redis: 
         await world.assert_log_equals_mailbox(account_id, only={*ids[-4:], new})
 
 
+async def test_a_long_list_is_read_page_by_page(world: OutlookWorld) -> None:
+    world.fill(12)
+    account_id = await world.connect()
+    await world.dry(account_id)
+    world.graph.set_mailbox_full(ADDRESS)
+    for number in range(25):
+        world.graph.deliver(ADDRESS, raw(500 + number))
+    assert (await world.sync(account_id))["changes"]["created"] == 25
+    world.graph.set_mailbox_full(ADDRESS, False)
+    await world.dry(account_id)
+    await world.assert_log_equals_mailbox(account_id)
+
+
 async def test_a_resync_that_was_asked_for_says_only_what_differs(world: OutlookWorld) -> None:
     world.fill(25)
     account_id = await world.connect()

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from shared.protocol.graph.cursor import decode
 from tests.conftest import RedisRest
 from tests.outlook_world import OutlookWorld
 from tests.world import ADDRESS, raw
@@ -224,6 +225,8 @@ async def test_with_0_only_what_arrives_from_now_on_is_named(redis: RedisRest) -
         account_id = await world.connect()
         between = world.graph.deliver(ADDRESS, raw(60))
         assert (await world.sync(account_id))["changes"]["created"] == 1
+        fields = await world.wiring.accounts.fields(account_id)
+        assert decode(fields["cursor"]).pins == ()
         later = world.graph.deliver(ADDRESS, raw(61))
         assert (await world.sync(account_id))["changes"]["created"] == 1
         await world.assert_log_equals_mailbox(account_id, only={between, later})
@@ -325,6 +328,20 @@ async def test_a_folder_that_is_tracked_from_now_on_gets_its_newest(redis: Redis
         more = world.instance(OUTLOOK_FOLDERS="inbox,archive")
         assert (await world.sync(account_id, more))["changes"]["created"] == 2
         await world.assert_log_equals_mailbox(account_id, only={*inbox[-2:], *archive[-2:]})
+
+
+async def test_a_folder_that_is_tracked_no_more_is_not_read_and_nothing_is_said(redis: RedisRest) -> None:
+    async with OutlookWorld(redis, INITIAL_SYNC_MESSAGES="all") as world:
+        inbox, archive = world.fill(3), world.fill(3, "archive", 50)
+        account_id = await world.connect()
+        await world.sync(account_id)
+        fewer = world.instance(OUTLOOK_FOLDERS="inbox")
+        world.graph.update(ADDRESS, archive[0], flag="flagged")
+        assert (await world.sync(account_id, fewer))["count"] == 0
+        world.tracked = {"inbox"}
+        folded = await world.folded(account_id)
+        assert folded.keys() == {*inbox, *archive}
+        assert (await world.sync(account_id))["changes"]["updated"] == 1
 
 
 async def test_a_draft_that_is_written_on_is_patched_where_it_changed(world: OutlookWorld) -> None:

@@ -29,7 +29,7 @@ def test_each_invocation_in_which_it_fails_is_counted_once() -> None:
 def test_it_is_said_once_after_attempts_invocations_and_time_while_others_could_be_read(
     given: dict[str, int], now_s: float, due: bool
 ) -> None:
-    entry = Parked(**{**{name: getattr(ENTRY, name) for name in ENTRY.__slots__}, **given})  # type: ignore[arg-type]
+    entry = Parked(**{**{name: getattr(ENTRY, name) for name in ENTRY.__slots__}, **given})
     assert entry.due_to_be_said(now_s, attempts_min=3, after_s=600) is due
 
 

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -74,7 +75,11 @@ async def test_thirty_days_of_outlook_have_no_gap(redis: RedisRest) -> None:
     rng = random.Random("thirty days of outlook")
     kept: list[Pushes] = []
     with endpoint(lambda: kept[0]) as server:
-        settings = {"OUTLOOK_FOLDERS": "inbox,archive", "PUBLIC_URL": server.url, "LOG_RETENTION_DAYS": "3660"}
+        settings: dict[str, Any] = {
+            "OUTLOOK_FOLDERS": "inbox,archive",
+            "PUBLIC_URL": server.url,
+            "LOG_RETENTION_DAYS": "3660",
+        }
         async with OutlookWorld(redis, **settings) as world:
             kept.append(Pushes(redis, world.clock, 2, loss=0.3, double=0.3))
             account_id = await world.connect()

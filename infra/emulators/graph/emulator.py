@@ -20,7 +20,7 @@ from infra.emulators.graph.knobs import Knobs
 from infra.emulators.graph.lifecycle import LIFECYCLE_EVENTS
 from infra.emulators.graph.mailbox import ChangeKind
 from infra.emulators.graph.notifier import Notifier
-from infra.emulators.graph.service import VERSION, GraphService
+from infra.emulators.graph.service import VERSION, GraphApi
 from infra.emulators.graph.stage import Stage
 from infra.emulators.graph.subscriptions import Subscriptions
 from infra.emulators.graph.world import new_world
@@ -37,7 +37,7 @@ class GraphEmulator(Stage):
         self._world = new_world(seed, self.clock, self.knobs, self.identity)
         self._subscriptions = Subscriptions(self._world)
         self._notifier = Notifier(self._world, self._subscriptions)
-        self._service = GraphService(self._world, self._subscriptions)
+        self._service = GraphApi(self._world, self._subscriptions)
         self._admin = Admin(self)
         self.set_knobs(**knobs)
 

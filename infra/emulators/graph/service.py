@@ -40,7 +40,7 @@ _DIAGNOSTIC = (
 
 
 @dataclass(slots=True)
-class GraphService:
+class GraphApi:
     world: World
     subscriptions: Subscriptions
 

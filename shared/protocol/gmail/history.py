@@ -7,8 +7,8 @@
     messagesDeleted     gone, to be confirmed by a read; moving to TRASH is a label, not a deletion
 
 Records of a page are reduced in their order: per message and label the last record wins, and an added message that the
-same page deletes is only gone. `labelIds` inside messagesAdded are no authority (nobody says whether they are of then or
-of now), so added messages are read. A round's history id is taken over only where there is no nextPageToken, and it is
+same page deletes is only gone. `labelIds` inside messagesAdded are no authority (nobody says if they are of then or of
+now), so added messages are read. A round's history id is taken over only where there is no nextPageToken, and it is
 the one of the round's first page: later pages report a newer one, but need not show the records in between.
 
 Source: https://developers.google.com/workspace/gmail/api/reference/rest/v1/users.history/list

@@ -156,6 +156,7 @@ def _moved(cursor: Cursor, chain: Chain, moved: Chain, page: Page) -> Cursor:
     if not chain.walks:
         return after.put(replace(moved, origin="", read=True))
     after = after.put(replace(moved, origin="", floor_s=_floor_s(cursor, moved)))
+    after = after if after.walking() else replace(after, pins=())
     return after.sweep(chain.folder) if chain.pass_ else after
 
 

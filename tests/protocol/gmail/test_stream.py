@@ -276,7 +276,8 @@ def test_a_part_is_read_as_the_message_that_was_asked_for() -> None:
 
 @pytest.mark.parametrize("key", ["m-m", "c-m"])
 def test_a_part_that_cannot_be_read_has_failed(key: str) -> None:
-    for body in ({}, {"id": "m"}, []):
+    bodies: list[Any] = [{}, {"id": "m"}, []]
+    for body in bodies:
         assert part(key, [Want("m")], answer(body))[1] == {"m": Failed("unreadable", counts=True)}
 
 

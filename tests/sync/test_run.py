@@ -1,0 +1,162 @@
+"""The loop of one sync: what rides with what, what is let go and when, and what an error leaves behind."""
+
+from typing import Any
+
+import pytest
+
+from shared.sync import step as steps
+from tests.conftest import RedisRest
+from tests.world import ADDRESS, GmailWorld, Killed, raw
+
+
+def account(world: GmailWorld, account_id: str, *command: str | int) -> object:
+    name, *rest = command
+    return world.redis.valkey.call(str(name), f"td:{account_id}:account", *rest)
+
+
+async def test_the_log_waits_for_its_reader_and_nothing_is_lost_by_it(redis: RedisRest) -> None:
+    given = {"INITIAL_SYNC_MESSAGES": "all", "LOG_RETENTION_BYTES": "65536"}
+    async with GmailWorld(redis, **given) as world:
+        world.fill(150)
+        account_id = await world.connect()
+        await world.wiring.accounts.changes(account_id, "app", None, 1)
+        full = await world.sync(account_id)
+        assert (full["status"], full["reason"], full["more"]) == ("partial", "budget_spent", True)
+        assert full["count"] < 150
+        arrived = world.gmail.deliver(ADDRESS, raw(900))
+        again = await world.sync(account_id)
+        assert (again["status"], again["count"]) == ("partial", 1)
+        seen: dict[str, None] = {}
+        after: str | None = None
+        for _ in range(30):
+            page = await world.wiring.accounts.changes(account_id, "app", after, 1000)
+            seen |= dict.fromkeys(stored for _, stored in page.entries if '"message.created"' in stored)
+            after = f"{page.epoch}.{page.position}"
+            await world.wiring.accounts.changes(account_id, "app", after, 1)
+            result = await world.sync(account_id)
+            if not result["more"] and result["status"] == "no_new_messages":
+                break
+        assert len(seen) == 151
+        assert any(arrived in stored for stored in seen)
+
+
+async def test_a_large_step_is_appended_in_parts(world: GmailWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steps, "STEP_BYTES_MAX", 3000)
+    world.fill(12)
+    account_id = await world.connect()
+    result = await world.sync(account_id)
+    assert (result["status"], result["count"]) == ("synced", 12)
+    assert result["redis_requests"] > 6
+    await world.assert_log_equals_mailbox(account_id)
+
+
+async def test_a_kill_between_the_parts_of_a_snapshot_names_nothing_twice(
+    redis: RedisRest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steps, "STEP_BYTES_MAX", 3000)
+    for step in range(5, 40, 2):
+        redis.valkey.call("FLUSHALL")
+        async with GmailWorld(redis, INITIAL_SYNC_MESSAGES="all") as world:
+            world.fill(6)
+            account_id = await world.connect()
+            await world.dry(account_id)
+            await world.wiring.ask_resync(account_id, content=True)
+            world.steps.clear()
+            world.kill_at = step
+            try:
+                await world.sync(account_id)
+            except Killed:
+                world.expire_lease(account_id)
+            else:
+                return
+            await world.dry(account_id)
+            await world.assert_log_equals_mailbox(account_id)
+    raise AssertionError("the sync takes more steps than were killed")
+
+
+async def test_a_hint_that_comes_during_a_sync_is_looked_at_before_the_mailbox_is_let_go(world: GmailWorld) -> None:
+    world.fill(3)
+    account_id = await world.connect()
+    await world.dry(account_id)
+    world.steps.clear()
+    arrived: list[str] = []
+
+    def push(number: int) -> None:
+        if number == 4:  # history has been read, nothing was new
+            arrived.append(world.gmail.deliver(ADDRESS, raw(900)))
+            account(world, account_id, "HINCRBY", "hints", 1)
+
+    world.on_step = push
+    result = await world.sync(account_id)
+    assert (result["status"], result["count"]) == ("synced", 1)
+    fields = await world.wiring.accounts.fields(account_id)
+    assert fields["served"] == fields["hints"]
+    assert arrived[0] in await world.folded(account_id)
+
+
+@pytest.mark.parametrize("fault", [None, "outer_locked_out"])
+async def test_an_instance_that_was_overtaken_stops_and_writes_nothing(world: GmailWorld, fault: str | None) -> None:
+    world.fill(3)
+    account_id = await world.connect()
+    if fault:
+        world.gmail.set_fault(fault, call="batch", seconds=900)
+    world.steps.clear()
+    world.on_step = lambda number: account(world, account_id, "HINCRBY", "fence", 1) if number == 3 else None
+    result = await world.sync(account_id)
+    assert (result["status"], result["more"], result["count"]) == ("lease_held", True, 0)
+    assert [event["type"] for event in await world.events(account_id)] == ["tidemark.account.connected"]
+
+
+async def test_a_grant_that_a_person_renews_while_it_fails_is_not_blamed(world: GmailWorld) -> None:
+    world.fill(3)
+    account_id = await world.connect()
+    await world.dry(account_id)
+    world.gmail.revoke(ADDRESS)
+    world.steps.clear()
+    world.on_step = lambda number: account(world, account_id, "HSET", "grant", "7") if number == 3 else None
+    result = await world.sync(account_id)
+    assert (result["status"], result["more"]) == ("partial", True)
+    assert (await world.wiring.show_account(account_id))["state"] == "active"
+    assert world.redis.valkey.call("EXISTS", f"td:{account_id}:lease") == 0
+
+
+async def test_a_mailbox_that_is_deleted_while_it_is_synced_is_written_no_more(world: GmailWorld) -> None:
+    world.fill(3)
+    account_id = await world.connect()
+    await world.wiring.accounts.mark_deleted(account_id, "gmail")
+    assert (await world.sync(account_id))["status"] == "deleting"
+    assert world.redis.valkey.call("EXISTS", f"td:{account_id}:index") == 0
+
+
+async def test_what_a_page_says_of_many_messages_is_appended_a_hundred_at_a_time(world: GmailWorld) -> None:
+    account_id = await world.connect()
+    await world.dry(account_id)
+    world.fill(130)
+    result = await world.sync(account_id)
+    assert (result["status"], result["count"]) == ("synced", 130)
+    await world.assert_log_equals_mailbox(account_id)
+
+
+async def test_the_floor_knows_what_was_emitted_before_a_stop(redis: RedisRest) -> None:
+    """The oldest message of a first sync is read and appended; then Gmail locks the rest out."""
+    async with GmailWorld(redis, INITIAL_SYNC_MESSAGES="30", GMAIL_BATCH_SIZE="10") as world:
+        now_s = world.gmail.clock.now_s()
+        old = world.gmail.deliver(ADDRESS, raw(1), internal_date_s=now_s - 90_000)
+        for n in range(2, 30):
+            world.gmail.deliver(ADDRESS, raw(n), internal_date_s=now_s - 1000 - n)
+        account_id = await world.connect()
+        world.gmail.set_fault("too_many", message_id=old, times=2)
+        await world.dry(account_id)
+        floor_s = float((await world.wiring.accounts.fields(account_id))["cursor"].rpartition(",")[2].rstrip("]"))
+        assert floor_s == pytest.approx(now_s - 90_000, abs=1)
+
+
+async def test_every_sync_leaves_its_figures(world: GmailWorld) -> None:
+    world.fill(3)
+    account_id = await world.connect()
+    await world.sync(account_id)
+    rows: Any = world.redis.valkey.call("XRANGE", "sync_perf:gmail", "-", "+")
+    ((_, flat),) = rows
+    fields = dict(zip(flat[::2], flat[1::2], strict=True))
+    assert fields[b"message_count"] == b"3"
+    assert set(fields) == {b"message_count", b"duration", b"messages_per_second", b"timestamp"}
