@@ -19,8 +19,8 @@ from shared.protocol.wire import Request, Response
 class Begun:
     """A held mailbox: the fencing token, and the account's hash as it was at the begin (or after the last step).
 
-    `pushed`: a push called for this sync; `pushes`: how many there were. `hint_history`: the highest history id that one
-    has named, 0 for none.
+    `pushed`: a push called for this sync; `pushes`: how many there were. `hint_history`: the highest history id that
+    one has named, 0 for none.
     """
 
     account_id: str

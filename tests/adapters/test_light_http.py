@@ -31,10 +31,8 @@ async def serving(handler: Handler) -> AsyncIterator[str]:
 
 async def request(reader: asyncio.StreamReader) -> bytes:
     head = await reader.readuntil(b"\r\n\r\n")
-    length = next(
-        int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")
-    )
-    return head + await reader.readexactly(length)
+    (length,) = [line.split(b":")[1] for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
+    return head + await reader.readexactly(int(length))
 
 
 def answering(*answers: bytes, times: int = 1000) -> tuple[Handler, list[list[bytes]]]:

@@ -18,7 +18,7 @@ from shared.core.errors import StoreDown
 from tests.conftest import RedisRest
 from tests.world import ADDRESS, GmailWorld, Killed, raw
 
-SUITE = range(12)
+SUITE = range(6)
 TURNS = 14
 REDIS_FAULTS: tuple[Kind, ...] = ("drop_request", "drop_reply", "truncate", "garbage", "refuse")
 GMAIL_FAULTS: tuple[tuple[str, dict[str, Any]], ...] = (

@@ -57,7 +57,7 @@ async def test_500_messages_in_8_folders_take_few_calls_and_never_more_than_4_in
     result = await world.sync(account_id)
     assert result["changes"] == {"created": 500, "updated": 0, "deleted": 0}
     assert world.counters()["http_requests"] == result["api_calls"] <= pages + 8 + 3
-    assert result["api_calls"] == pages + 2  # names and folders, one look at what is live meanwhile
+    assert result["api_calls"] < pages  # small folders share a batch
     assert world.counters()["max_in_flight"][ADDRESS] <= 4
     assert not result["more"]
     await world.assert_log_equals_mailbox(account_id)

@@ -1,5 +1,6 @@
 """Watches and subscriptions over months: renewed, lost and found again, told when they lapse; and nothing is missed."""
 
+import os
 import random
 from collections.abc import AsyncIterator
 from typing import Any
@@ -42,16 +43,18 @@ def calls(world: GmailWorld, name: str) -> int:
     return int(world.gmail.counters()["calls"].get(name, 0))
 
 
-# --- months
+# --- months: a watch lives 7 days, so the suite sees each renewed and none run out; DAYS=30 (make months) is the promise
+
+DAYS = int(os.environ.get("DAYS", "8"))
 
 
-async def test_thirty_days_of_gmail_have_no_gap(redis: RedisRest) -> None:
+async def test_days_of_gmail_have_no_gap(redis: RedisRest) -> None:
     rng = random.Random("thirty days of gmail")
     async with GmailWorld(redis, INITIAL_SYNC_MESSAGES="all", **PUSH) as world:
         pushes = gmail_pushes(world, loss=0.3, double=0.3)
         account_id = await world.connect()
         wiring, number = world.wiring, 0
-        for _ in range(30 * 24):
+        for _ in range(DAYS * 24):
             for _ in range(rng.choice([0, 0, 1, 2])):
                 number += 1
                 world.gmail.deliver(ADDRESS, raw(number))
@@ -66,12 +69,12 @@ async def test_thirty_days_of_gmail_have_no_gap(redis: RedisRest) -> None:
             await ping(wiring, "gmail")
         await world.dry(account_id)
         await world.assert_log_equals_mailbox(account_id)
-        assert number > 400
+        assert number > 13 * DAYS
         assert watch(world) is not None
         assert not [event for event in await world.events(account_id) if event["type"].endswith("watch_lapsing")]
 
 
-async def test_thirty_days_of_outlook_have_no_gap(redis: RedisRest) -> None:
+async def test_days_of_outlook_have_no_gap(redis: RedisRest) -> None:
     rng = random.Random("thirty days of outlook")
     kept: list[Pushes] = []
     with endpoint(lambda: kept[0]) as server:
@@ -84,7 +87,7 @@ async def test_thirty_days_of_outlook_have_no_gap(redis: RedisRest) -> None:
             kept.append(Pushes(redis, world.clock, 2, loss=0.3, double=0.3))
             account_id = await world.connect()
             wiring, number = world.wiring, 0
-            for _ in range(30 * 24):
+            for _ in range(DAYS * 24):
                 for _ in range(rng.choice([0, 0, 0, 1])):
                     number += 1
                     world.graph.deliver(ADDRESS, raw(number), "inbox")
@@ -100,7 +103,7 @@ async def test_thirty_days_of_outlook_have_no_gap(redis: RedisRest) -> None:
                 await ping(wiring, "outlook")
             await world.dry(account_id)
             await world.assert_log_equals_mailbox(account_id)
-            assert number > 100
+            assert number > 3 * DAYS
             assert len(world.graph.subscriptions(ADDRESS)) == 1
 
 
@@ -189,6 +192,15 @@ async def test_a_provider_that_is_down_for_the_watch_is_not_down_for_the_sync(wo
     world.gmail.set_fault(kind, call="watch", times=9)
     assert (await ping(world.wiring, "gmail"))["results"][0]["count"] == 1
     assert stored(world.redis, account_id, "watch_reason") != ""
+
+
+async def test_a_watch_is_renewed_with_a_new_access_token_where_the_old_one_is_refused(world: GmailWorld) -> None:
+    await world.connect()
+    world.gmail.watches.of.clear()
+    world.clock.skip(DAY_S)
+    world.gmail.set_fault("unauthenticated", call="watch", times=1)
+    await ping(world.wiring, "gmail")
+    assert watch(world) is not None
 
 
 async def test_a_deletion_stops_the_watch_before_the_grant_is_revoked(world: GmailWorld) -> None:

@@ -16,7 +16,7 @@ def account(world: GmailWorld, account_id: str, *command: str | int) -> object:
 
 async def test_the_log_waits_for_its_reader_and_nothing_is_lost_by_it(redis: RedisRest) -> None:
     given = {"INITIAL_SYNC_MESSAGES": "all", "LOG_RETENTION_BYTES": "65536"}
-    async with GmailWorld(redis, **given) as world:
+    async with GmailWorld(redis, emulator=None, **given) as world:
         world.fill(150)
         account_id = await world.connect()
         await world.wiring.accounts.changes(account_id, "app", None, 1)

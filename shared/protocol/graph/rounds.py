@@ -5,7 +5,9 @@
     the folder chain's walk                 its pages, one by one
     several resting chains                  one $batch of their delta links, up to 20
     within a round, or after a failed part  up to two chains side by side, each by itself
-    walks                                   likewise
+    walks that have not begun, of folders
+    that fit into a page                    one $batch of their first pages
+    other walks                             up to two chains side by side
 
 A part of a batch that failed is asked for by itself: then back-off, refresh and breaker are those of any other call. In
 a batch the folder chain counts first, so that a folder is known before the messages that are in it.
@@ -26,6 +28,7 @@ from shared.protocol.step import Call, Compare, Note, Task, Walk
 from shared.protocol.wire import Request, Response
 
 FOLDERS = "folders"  # the folder chain's key in a batch
+FIRST_PAGES_MAX = 2
 SIDE_BY_SIDE = 2  # the lease holder's share of the three requests in flight (DESIGN §3)
 
 
@@ -71,6 +74,8 @@ def _behind(box: Mailbox, cursor: Cursor) -> Task | None:
         return Note()
     if job and job.phase == NAMING:
         return Walk("known", job.page, job.offset, unknown=False)
+    if first := _first_pages(box, cursor):
+        return Call((_batched(box, first),))
     if walks := _walks(cursor)[:SIDE_BY_SIDE]:
         return Call(tuple(delta.request(box.asking, chain) for chain in walks))
     if cursor.sweeps:
@@ -81,14 +86,34 @@ def _behind(box: Mailbox, cursor: Cursor) -> Task | None:
 def _requests(box: Mailbox, cursor: Cursor, asked: list[Chain]) -> tuple[Request, ...]:
     together = _together(asked)
     if together:
-        parts = [(_key(box, chain), delta.request(box.asking, chain)) for chain in together]
-        return (batch.build(parts, box.asking.origin),)
+        return (_batched(box, together),)
     return tuple(delta.request(box.asking, chain) for chain in asked[:SIDE_BY_SIDE])
 
 
 def _together(asked: list[Chain]) -> list[Chain]:
     fit = [chain for chain in asked if chain.resting and not chain.alone][: batch.PARTS_MAX]
     return fit if len(fit) > 1 else []
+
+
+def _first_pages(box: Mailbox, cursor: Cursor) -> list[Chain]:
+    """Walks of one origin that begin together, with no more rows in all than two pages have."""
+    fit: list[Chain] = []
+    rows = 0
+    for chain in _walks(cursor):
+        folder = box.folders.get(chain.folder)
+        total = folder.total if folder else 0
+        begins = not (chain.link or chain.listing or chain.alone) and total <= box.asking.page_size
+        fits = rows + total <= FIRST_PAGES_MAX * box.asking.page_size
+        if begins and fits and (not fit or chain.origin == fit[0].origin):
+            fit.append(chain)
+            rows += total
+    fit = fit[: batch.PARTS_MAX]
+    return fit if len(fit) > 1 else []
+
+
+def _batched(box: Mailbox, chains: list[Chain]) -> Request:
+    parts = [(_key(box, chain), delta.request(box.asking, chain)) for chain in chains]
+    return batch.build(parts, box.asking.origin)
 
 
 def _key(box: Mailbox, chain: Chain) -> str:
@@ -100,17 +125,20 @@ def received(box: Mailbox, cursor: Cursor, request: Request, response: Response)
     if request.path == batch.PATH:
         if cursor.names:
             return _names(box, cursor, response), BACKFILL
-        return _batch(box, cursor, response), LIVE
+        first = _first_pages(box, cursor)
+        if first and request == _batched(box, first):
+            return _batch(box, cursor, first, response), first[0].origin
+        return _batch(box, cursor, _together(waiting(cursor)), response), LIVE
     for chain in (cursor.folders, *cursor.chains):
         if delta.request(box.asking, chain) == request:
             return _answered(box, cursor, chain, response), chain.origin or LIVE
     raise ContractBroken("an answer to nothing that was asked")
 
 
-def _batch(box: Mailbox, cursor: Cursor, response: Response) -> Answered:
+def _batch(box: Mailbox, cursor: Cursor, chains: list[Chain], response: Response) -> Answered:
     parts = batch.parse(response)
     found = Answered(cursor)
-    for asked in _together(waiting(cursor)):
+    for asked in chains:
         chain = found.cursor.chain(asked.folder) if asked.folder else found.cursor.folders
         if chain is not None:
             found.add(_part(box, found.cursor, chain, parts.get(_key(box, asked))))

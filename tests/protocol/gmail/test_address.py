@@ -235,5 +235,6 @@ def test_no_text_raises_and_all_that_leaves_is_json(values: list[str]) -> None:
 @settings(deadline=None)
 @given(st.text('aA1@<>(),;:"\\=?[] \r\n\x00é\ud800', max_size=60))
 def test_what_leaves_as_an_address_stands_in_the_text(value: str) -> None:
+    shown = "".join(value.split()).replace("\ud800", "\ufffd")  # no lone surrogate leaves
     for entry in addresses([value]):
-        assert entry["address"] is None or entry["address"].rpartition("@")[2] in "".join(value.split())
+        assert entry["address"] is None or entry["address"].rpartition("@")[2] in shown

@@ -241,7 +241,7 @@ def test_a_part_says_what_the_provider_says_and_no_more() -> None:
 
 
 def test_names_come_first_then_folders_then_walks() -> None:
-    at = stream()
+    at = stream("F", "G", "H")
     start = first(None, 0.0)
     task = at.next_task(start, confirmed=False)
     assert isinstance(task, Call)
@@ -252,6 +252,31 @@ def test_names_come_first_then_folders_then_walks() -> None:
     assert at.next_task(after, confirmed=True) == Call((Request("GET", *_folders_request(at, after)),))
     walking = cursor(Chain("F", origin=BACKFILL), Chain("G", origin=BACKFILL), Chain("H", origin=BACKFILL))
     task = at.next_task(walking, confirmed=True)
+    assert isinstance(task, Call)
+    assert [part["id"] for part in orjson.loads(task.requests[0].body or b"")["requests"]] == ["0", "1", "2"]
+
+
+def test_large_folders_are_walked_two_side_by_side_and_small_ones_begin_together() -> None:
+    at = stream()
+    for name, total in (("F", 500), ("G", 500), ("H", 50), ("I", 40), ("J", 11), ("K", 10)):
+        at.box.folders.shown({"id": name, "displayName": name, "isHidden": False, "totalItemCount": total})
+    chains = [Chain(name, origin=BACKFILL) for name in "FGHIJK"]
+    task = at.next_task(cursor(*chains), confirmed=True)
+    assert isinstance(task, Call)
+    parts = orjson.loads(task.requests[0].body or b"")["requests"]
+    assert [at.box.folders.id_of(int(part["id"])) for part in parts] == ["H", "I", "K"]
+    deltas = [
+        {"id": part["id"], "status": 200, "body": {"value": [], "@odata.deltaLink": f"{ORIGIN}/v1.0/me/{part['id']}"}}
+        for part in parts[:2]
+    ]
+    step = at.receive(cursor(*chains), task.requests[0], json({"responses": deltas}), confirmed=True)
+    assert step.origin == BACKFILL
+    assert [chain.folder for chain in step.cursor.walking()] == ["F", "G", "J", "K"]
+    task = at.next_task(step.cursor, confirmed=True)
+    assert isinstance(task, Call)
+    assert [request.path.split("/")[-3] for request in task.requests] == ["F", "G"]
+    mixed = cursor(Chain("J", origin=BACKFILL), Chain("K", origin=RESYNC))
+    task = at.next_task(mixed, confirmed=True)
     assert isinstance(task, Call)
     assert len(task.requests) == 2
 
