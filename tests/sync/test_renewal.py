@@ -43,7 +43,7 @@ def calls(world: GmailWorld, name: str) -> int:
     return int(world.gmail.counters()["calls"].get(name, 0))
 
 
-# --- months: a watch lives 7 days, so the suite sees each renewed and none run out; DAYS=30 (make months) is the promise
+# --- months: a watch lives 7 days, so 8 show each renewed and none run out; DAYS=30 (make months) is the promise
 
 DAYS = int(os.environ.get("DAYS", "8"))
 
