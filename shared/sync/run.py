@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from shared.core import change, errors
-from shared.protocol.step import Call, Compare, Fact, Note, Step, Task, Walk, Walked
+from shared.protocol.step import Call, Compare, Fact, Step, Task, Walk, Walked
 from shared.protocol.wire import Request
 from shared.sync import alerts, parked
 from shared.sync.calls import Calls
@@ -125,7 +125,7 @@ class Run:
             case Compare():
                 differences = self.stream.differences(self.cursor, *await self.store.tables(self.begun.account_id))
                 step = self.stream.compared(self.cursor, differences[: self._step_size()])
-            case Note():
+            case _:  # a Note: there is nothing to read
                 step = self.stream.noted(self.cursor)
         await self._commit(step)
 

@@ -1,0 +1,52 @@
+"""Alerts of a mailbox: raised once, cleared once, in its own log."""
+
+import orjson
+
+from shared.sync import alerts
+from tests.conftest import RedisRest
+from tests.world import GmailWorld
+
+
+def kinds(entries: list[str]) -> list[tuple[str, str]]:
+    return [(kind, data["alert"]) for kind, data in map(orjson.loads, entries)]
+
+
+def test_an_alert_is_raised_once_and_cleared_once() -> None:
+    entries, active = alerts.changed(frozenset(), {alerts.SLOW: "31 s", alerts.STALE: None})
+    assert (kinds(entries), active) == ([("alert.raised", "slow_sync")], frozenset({"slow_sync"}))
+    assert alerts.changed(active, {alerts.SLOW: "40 s", alerts.STALE: None}) == ([], active)
+    entries, active = alerts.changed(active, {alerts.SLOW: None, alerts.STALE: None})
+    assert (kinds(entries), active) == ([("alert.cleared", "slow_sync")], frozenset())
+
+
+def test_what_is_raised_is_stored_as_a_sorted_list() -> None:
+    assert alerts.dump({"stale", "slow_sync"}) == '["slow_sync","stale"]'
+    assert alerts.load(alerts.dump({"stale"})) == {"stale"}
+    assert alerts.load(None) == frozenset()
+
+
+async def test_a_sync_that_takes_longer_than_the_threshold_says_so_once(redis: RedisRest) -> None:
+    async with GmailWorld(redis, INITIAL_SYNC_MESSAGES="all", SLOW_SYNC_THRESHOLD="0.001") as world:
+        world.fill(3)
+        account_id = await world.connect()
+        await world.sync(account_id)
+        await world.sync(account_id)
+        said = [event["data"]["alert"] for event in await world.events(account_id) if ".alert." in event["type"]]
+        assert said == ["slow_sync"]
+        calm = world.instance(SLOW_SYNC_THRESHOLD="1000")
+        await world.sync(account_id, calm)
+        kinds = [event["type"] for event in await world.events(account_id) if ".alert." in event["type"]]
+        assert kinds == ["tidemark.alert.raised", "tidemark.alert.cleared"]
+
+
+async def test_a_mailbox_that_cannot_be_confirmed_for_too_long_is_stale(redis: RedisRest) -> None:
+    async with GmailWorld(redis, INITIAL_SYNC_MESSAGES="all", FRESHNESS_OBJECTIVE="300") as world:
+        world.fill(3)
+        account_id = await world.connect()
+        await world.dry(account_id)
+        world.clock.skip(400)
+        world.gmail.set_fault("unavailable", times=3)
+        assert (await world.sync(account_id))["status"] == "partial"
+        await world.dry(account_id)
+        kinds = [event["type"] for event in await world.events(account_id) if ".alert." in event["type"]]
+        assert kinds == ["tidemark.alert.raised", "tidemark.alert.cleared"]
