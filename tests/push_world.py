@@ -185,7 +185,7 @@ class PushWorld:
         """Syncs that ran to an end."""
         return int(str(self.redis.valkey.call("XLEN", "sync_perf:gmail")))
 
-    def until(self, true: Callable[[], bool], timeout_s: float = 10.0) -> float:
+    def until(self, true: Callable[[], bool], timeout_s: float = 60.0) -> float:
         """Seconds until it was so."""
         began_s = time.monotonic()
         while not true():

@@ -94,9 +94,9 @@ def test_no_message_is_built_that_takes_long_to_parse() -> None:
         b"\r" * 100_000 + b"\n",
     ]
     for raw in hostile:
-        began_s = time.monotonic()
+        began_s = time.process_time()
         touch_everything(mime.parse(raw))
-        assert time.monotonic() - began_s < 1, raw[:40]
+        assert time.process_time() - began_s < 10, raw[:40]  # what grows with the square would take minutes
 
 
 def test_headers_and_bodies_agree_with_the_standard_library_where_that_is_strict() -> None:
