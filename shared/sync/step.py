@@ -223,7 +223,7 @@ class Steps:
         elif received_s is not None:
             if step.floor_s and received_s < step.floor_s:
                 return
-            effects.oldest_s = min(received_s, effects.oldest_s or received_s)
+            effects.oldest_s = received_s if effects.oldest_s is None else min(received_s, effects.oldest_s)
         event = change.created(step.origin, fetched.message)
         text = cached.pack(fetched, self._tag)
         effects.of.append(Effect(message_id, packed, "created", event, self._stream.created(fetched), text))

@@ -72,7 +72,7 @@ def aged(before: Cursor, after: Cursor, oldest_s: float) -> Cursor:
         return after
     match after.backfill:
         case None:
-            return replace(after, floor_s=min(after.floor_s or oldest_s, oldest_s))
+            return replace(after, floor_s=oldest_s if after.floor_s is None else min(after.floor_s, oldest_s))
         case Judged(at):
             job = replace(at.job, oldest_s=min(at.job.oldest_s, oldest_s))
             return replace(after, backfill=Judged(replace(at, job=job)))

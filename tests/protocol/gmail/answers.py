@@ -47,3 +47,8 @@ def resource(message_id: str, labels: list[str], history_id: int, **given: Any) 
         "payload": {"headers": [{"name": "Subject", "value": given.pop("subject", "Hello")}]},
         **given,
     }
+
+
+def google_error(code: int, reason: str) -> Response:
+    error = {"code": code, "message": "No.", "errors": [{"reason": reason, "domain": "global"}]}
+    return answer({"error": error}, code)

@@ -121,6 +121,7 @@ def test_the_floor_of_a_first_sync_sinks_with_what_it_emits() -> None:
     assert beginning.aged(before, replace(before, backfill=judged), 7.0).backfill == Judged(Listing(older, IDS))
     assert beginning.aged(before, Cursor(Reading(77), None, 100, 5000.0), 7.0).floor_s == 7.0
     assert beginning.aged(before, Cursor(Reading(77), None, 100, None), 7.0).floor_s == 7.0
+    assert beginning.aged(before, Cursor(Reading(77), None, 100, 0.0), 7.0).floor_s == 0.0
 
 
 def test_the_floor_stays_once_the_first_sync_has_ended() -> None:

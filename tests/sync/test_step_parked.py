@@ -1,0 +1,105 @@
+"""Messages that can't be read: parked, said, tried again in turn; and what is an outage instead."""
+
+from typing import Any
+
+import pytest
+
+from shared.core.errors import ProviderDown
+from shared.protocol.step import Fact
+from shared.sync.parked import Outage, Parked
+from tests.sync.desk import START_S
+from tests.sync.table import BROKEN, GONE, Table, event, said
+
+
+async def test_what_could_not_be_read_is_parked_and_the_rest_goes_on() -> None:
+    table = Table({"m-m": BROKEN})
+    effects = await table.come_to(Fact("m", "t", content=True), Fact("n", content=True))
+    assert said(effects) == [("created", "n")]
+    assert table.steps.parked == {"m": Parked("t", START_S + 3, "backendError", 3, 1, others_read=True)}
+    assert (table.steps.parked_changed, sorted(effects.settled)) == (True, ["m", "n"])
+
+
+async def test_a_message_is_counted_once_an_invocation() -> None:
+    table = Table({"m-m": BROKEN})
+    await table.come_to(Fact("m", content=True))
+    await table.come_to(Fact("m", content=True))
+    assert table.steps.parked["m"].invocations == 1
+
+
+PARKED = Parked("t", START_S - 700, "backendError", attempts=6, invocations=2, others_read=True)
+
+
+async def test_a_message_that_has_failed_for_long_is_said_to_be_quarantined_once() -> None:
+    table = Table({"m-m": BROKEN}, {"m": PARKED})
+    (effect,) = (await table.come_to(*table.steps.parked_facts())).of
+    assert event(effect) == ["message.quarantined", {"message_id": "m", "reason": "backendError", "attempts": 9}]
+    assert (effect.said, effect.index, table.steps.parked["m"].said) == ("quarantined", None, True)
+    again = Table({"m-m": BROKEN}, {"m": table.steps.parked["m"]})
+    assert (await again.come_to(*again.steps.parked_facts())).of == []
+
+
+async def test_a_parked_message_leaves_when_it_can_be_read() -> None:
+    table = Table(parked={"m": PARKED})
+    assert said(await table.come_to(*table.steps.parked_facts())) == [("created", "m")]
+    assert (table.steps.parked, table.steps.parked_changed) == ({}, True)
+
+
+@pytest.mark.parametrize(("was_said", "says"), [(True, [("deleted", "m")]), (False, [])])
+async def test_a_parked_message_that_is_gone_is_deleted_if_it_was_said(was_said: bool, says: list[Any]) -> None:
+    entry = Parked("t", START_S, "backendError", said=was_said)
+    table = Table({"m-m": GONE}, {"m": entry})
+    assert said(await table.come_to(*table.steps.parked_facts())) == says
+    assert table.steps.parked == {}
+
+
+async def test_a_cached_message_is_no_proof_that_a_parked_one_can_be_read() -> None:
+    table = Table(parked={"m": PARKED})
+    table.hold("m", 99)
+    await table.come_to(*table.steps.parked_facts())
+    assert table.asked == ["m-m"]
+
+
+async def test_each_of_many_parked_messages_gets_its_turn() -> None:
+    kept = {f"m{n}": Parked(None, START_S, "backendError") for n in range(130)}
+    table = Table({f"m-m{n}": BROKEN for n in range(130)}, kept)
+    first = [fact.message_id for fact in table.steps.parked_facts()]
+    await table.come_to(*table.steps.parked_facts())
+    second = [fact.message_id for fact in table.steps.parked_facts()]
+    assert first == [f"m{n}" for n in range(100)]
+    assert second == [f"m{n}" for n in (*range(100, 130), *range(70))]
+
+
+MANY = {f"m-m{n}": BROKEN for n in range(5)}
+FACTS = tuple(Fact(f"m{n}", content=True) for n in range(5))
+
+
+async def test_an_outage_parks_nothing() -> None:
+    table = Table(MANY)
+    effects = await table.come_to(*FACTS)
+    assert isinstance(effects.error, ProviderDown)
+    assert (effects.of, effects.settled, table.steps.parked) == ([], [], {})
+    assert (table.steps.outage, table.steps.outage_changed) == (Outage(START_S + 3), True)
+
+
+async def test_an_outage_is_counted_once_an_invocation() -> None:
+    table = Table(MANY, outage=Outage(START_S - 100, 1))
+    for _ in range(2):
+        await table.come_to(*FACTS)
+    assert table.steps.outage == Outage(START_S - 100, 2)
+
+
+async def test_an_outage_that_lasts_parks_what_cannot_be_read() -> None:
+    table = Table(MANY, outage=Outage(START_S - 700, 3))
+    effects = await table.come_to(*FACTS)
+    assert (effects.error, len(table.steps.parked)) == (None, 5)
+
+
+async def test_one_message_that_can_be_read_ends_an_outage() -> None:
+    table = Table(MANY, outage=Outage(START_S - 100, 2))
+    await table.come_to(*FACTS, Fact("n", content=True))
+    assert (table.steps.outage, table.steps.outage_changed, len(table.steps.parked)) == (None, True, 5)
+
+
+async def test_messages_that_were_parked_before_are_no_outage() -> None:
+    table = Table(MANY, {f"m{n}": PARKED for n in range(5)})
+    assert (await table.come_to(*table.steps.parked_facts())).error is None
