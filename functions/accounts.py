@@ -6,14 +6,15 @@ functions-framework --source functions/accounts.py --target accounts --asgi
 """
 
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal
 from urllib.parse import parse_qsl
 
 import functions_framework.aio
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from shared.bodies import parsed
 from shared.consent import CALLBACKS, Consent, ConsentRefused, returned
 from shared.core.errors import BadRequest, RetryLater
 from shared.edge import guarded, json_answer, json_object, read_body, require_key, require_method, segments
@@ -25,7 +26,6 @@ SETTINGS = settings_or_exit()
 PROVIDERS = {callback: provider for provider, callback in CALLBACKS.items()}
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 FORM_BYTES_MAX, FORM_FIELDS_MAX = 64 * 1024, 50
-Model = TypeVar("Model", bound=BaseModel)
 
 
 class Import(BaseModel):
@@ -74,7 +74,7 @@ async def accounts(request: Request) -> Response:
             return await _import(request, wiring)
         case ("connect",):
             require_method(request, "POST")
-            wanted = _parsed(Connect, json_object(await read_body(request)))
+            wanted = parsed(Connect, json_object(await read_body(request)))
             consent = wiring.consent(_public_url(request))
             return json_answer({"url": consent.link(wanted.provider, wanted.user_id, wanted.return_to or "")})
         case (account_id,):
@@ -85,14 +85,14 @@ async def accounts(request: Request) -> Response:
             return json_answer(await wiring.show_account(account_id))
         case (account_id, "resync"):
             require_method(request, "POST")
-            asked = _parsed(Resync, json_object(await read_body(request)))
+            asked = parsed(Resync, json_object(await read_body(request)))
             await wiring.ask_resync(account_id, content=asked.content)
             return json_answer({"account_id": account_id, "status": "accepted"}, status=202)
     raise BadRequest(404, "not_found", "there is nothing at this path")
 
 
 async def _import(request: Request, wiring: Wiring) -> Response:
-    asked = _parsed(Import, json_object(await read_body(request)))
+    asked = parsed(Import, json_object(await read_body(request)))
     connected = await wiring.import_account(
         asked.provider, asked.email, asked.user_id, asked.refresh_token, asked.account_id
     )
@@ -152,12 +152,3 @@ async def _finish(request: Request, wiring: Wiring, consent: Consent) -> Respons
         to = returned(link.return_to, connected.account_id)
         return RedirectResponse(to, 303, {"referrer-policy": "no-referrer"})
     return page("Your mailbox is connected", "New mail appears by itself from now on. You can close this page.")
-
-
-def _parsed(model: type[Model], body: dict[str, object]) -> Model:
-    """400 that names the fields at fault, never their values."""
-    try:
-        return model.model_validate(body)
-    except ValidationError as error:
-        faults = sorted({".".join(map(str, fault["loc"])) or "body" for fault in error.errors(include_input=False)})
-        raise BadRequest(400, "malformed", f"missing or wrong: {', '.join(faults)[:200]}") from None

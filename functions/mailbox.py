@@ -1,4 +1,4 @@
-"""The read side: GET /mailbox/changes follows an account's change log (CONTRACT §3).
+"""The read side: GET /mailbox/changes follows an account's change log; preferences of warming (CONTRACT §3).
 
 functions-framework --source functions/mailbox.py --target mailbox --asgi
 """
@@ -9,26 +9,32 @@ import functions_framework.aio
 from starlette.requests import Request
 from starlette.responses import Response
 
+from shared.adapters.preferences import Preferences
+from shared.bodies import parsed
 from shared.core import change
 from shared.core.errors import BadRequest
-from shared.edge import guarded, json_answer, require_key, require_method, segments
+from shared.edge import guarded, json_answer, json_object, read_body, require_key, require_method, segments
 from shared.wiring import Wiring, settings_or_exit
 
 SETTINGS = settings_or_exit()
 LIMIT_DEFAULT, LIMIT_MAX = 100, 1000
 WAIT_MAX_S = 30.0
 LOOK_EVERY_S = 3.0
+USER_ID_MAX = 256  # as POST /accounts takes it
 READER = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 
 @functions_framework.aio.http
 @guarded
 async def mailbox(request: Request) -> Response:
-    require_method(request, "GET")
     require_key(request, SETTINGS)
     match segments(request, "mailbox"):
         case ("changes",):
+            require_method(request, "GET")
             return await _changes(request)
+        case ("preferences",):
+            require_method(request, "GET", "PUT")
+            return await _preferences(request)
     raise BadRequest(404, "not_found", "there is nothing at this path")
 
 
@@ -56,6 +62,18 @@ async def _changes(request: Request) -> Response:
     ]
     cursor = change.cursor(found.epoch, found.position)
     return json_answer({"changes": changes, "cursor": cursor, "more": found.position < found.end})
+
+
+async def _preferences(request: Request) -> Response:
+    user_id = request.query_params.get("user_id", "")
+    if not 0 < len(user_id) <= USER_ID_MAX:
+        raise BadRequest(400, "malformed", "user_id: the user whose preferences they are")
+    of_users = Wiring.current().preferences
+    if request.method != "PUT":
+        return json_answer((await of_users.read(user_id)).model_dump())
+    wanted = parsed(Preferences, json_object(await read_body(request)))
+    await of_users.write(user_id, wanted)
+    return json_answer(wanted.model_dump())
 
 
 def _number(text: str | None, name: str, default: int, least: int, most: int) -> int:

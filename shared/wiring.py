@@ -21,6 +21,7 @@ from shared.adapters.consents import Consents
 from shared.adapters.gmail import Gmail
 from shared.adapters.graph import Graph
 from shared.adapters.http_client import HttpClient
+from shared.adapters.preferences import UserPreferences
 from shared.adapters.provider import Provider
 from shared.adapters.redis_accounts import RedisAccounts
 from shared.adapters.redis_client import RedisClient
@@ -91,6 +92,10 @@ class Wiring:
     @cached_property
     def accounts(self) -> RedisAccounts:
         return RedisAccounts(self.redis, self.clock)
+
+    @cached_property
+    def preferences(self) -> UserPreferences:
+        return UserPreferences(self.redis, self.sealer, self.clock, self.settings.cache_user_preferences_ttl)
 
     @cached_property
     def connecting(self) -> Connecting:

@@ -15,6 +15,7 @@ td:consent:<SHA-256>       string  a begun consent, sealed, by its state        
 td:accounts                set     account ids
 td:due:<provider>          zset    account id -> when it is due (ms)
 td:addresses               hash    provider|HMAC of the address -> account id
+td:preferences             hash    HMAC of the user id -> what to warm, as JSON
 td:breaker:<provider>      hash    consecutive failures, and of which mailboxes
 td:breaker:<p>:open        string  the breaker is open                           CIRCUIT_BREAKER_COOLDOWN
 td:breaker:<p>:probe       string  owner of the one half-open probe              LEASE_TTL
@@ -23,6 +24,7 @@ sync_perf:<provider>       stream  one entry a sync, MAXLEN 1000
 
 ACCOUNTS = "td:accounts"
 ADDRESSES = "td:addresses"
+PREFERENCES = "td:preferences"
 
 
 def of(account_id: str, what: str) -> str:

@@ -88,6 +88,10 @@ class Sealer:
         text = unicodedata.normalize("NFC", address.strip()).casefold().encode()
         return [hmac.digest(key, text, "sha256").hex() for key in self._lookup_keys]
 
+    def names(self, kind: str, text: str) -> list[str]:
+        """Likewise for other texts that no key may show, taken as they are: a user id, a sender."""
+        return [hmac.digest(key, f"{kind}|{text}".encode(), "sha256").hex() for key in self._lookup_keys]
+
     @cached_property
     def _ciphers(self) -> "dict[str, AESGCM]":
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
