@@ -110,8 +110,8 @@ class OutlookWorld:
         raise AssertionError(f"not dry after {DRY_MAX} syncs: {results[-1]}")
 
     def expire_lease(self, account_id: str) -> None:
-        """As its TTL does, without the waiting."""
-        self.redis.valkey.call("DEL", f"td:{account_id}:lease")
+        """What an instance held that has died: as the TTLs do, without the waiting."""
+        self.redis.valkey.call("DEL", f"td:{account_id}:lease", f"td:{account_id}:refreshing")
 
     def expire_locks(self, account_id: str) -> None:
         self.redis.valkey.call("DEL", f"td:{account_id}:hold", "td:breaker:outlook:open", "td:breaker:outlook:probe")

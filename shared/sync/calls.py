@@ -130,10 +130,9 @@ class Calls:
     async def pace(self, units: float) -> None:
         """Waits until the governor lets `units` through, and spends them."""
         if self.governor and units:
+            self.require(units)
             now_s = self._clock.now_s()
             wait_s = self.governor.wait_s(self._full_at_s, now_s, units)
-            if wait_s > 0 and now_s + wait_s > self.limits.deadline_s:
-                raise BudgetSpent("the quota of this invocation's time is spent", wait_s)
             # Spent before the wait: who waits beside us must not count on the same units.
             self._full_at_s = self.governor.spend(self._full_at_s, now_s, units)
             self.spent_s += units / self.governor.units_per_s
@@ -141,11 +140,22 @@ class Calls:
                 await self.rest(wait_s)
         await self.keep_lease()
 
+    def require(self, units: float) -> None:
+        """Raises BudgetSpent unless `units` could be spent before the deadline: a poll that nothing can follow would
+        only eat what the next invocation needs, and invocations that follow each other fast would never read anything.
+        """
+        if self.governor:
+            now_s = self._clock.now_s()
+            wait_s = self.governor.wait_s(self._full_at_s, now_s, units)
+            if wait_s > 0 and now_s + wait_s > self.limits.deadline_s:
+                raise BudgetSpent("the quota of this invocation's time is spent", wait_s)
+
     def affordable(self, units_each: int) -> int:
-        """How many reads one step may start, so that the governor does not hold it longer than a third of the lease."""
+        """How many reads one step may start, so that the governor holds it neither beyond the deadline nor longer than
+        a third of the lease."""
         if not self.governor or not units_each:
             return 1_000_000
-        within_s = self.limits.wait_max_s
+        within_s = min(self.limits.wait_max_s, max(0.0, self.limits.deadline_s - self._clock.now_s()))
         return max(1, int(self.governor.affordable(self._full_at_s, self._clock.now_s(), within_s) / units_each))
 
     def drain(self) -> None:

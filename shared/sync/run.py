@@ -32,6 +32,7 @@ from shared.sync.step import Effect, Effects, Steps, fill
 
 STEP_MESSAGES_MAX = 100
 TASK_RESERVE_S = 1.0
+FIRST_READS = 3  # what an invocation must be able to pay for to be of use: a poll and the dearest read, a thread
 
 
 @dataclass(slots=True)
@@ -96,6 +97,7 @@ class Run:
         return outcome
 
     async def _work(self) -> None:
+        self.calls.require(FIRST_READS * self.stream.read_units)
         await self.looks.first()
         self.round_hints = self.begun.hints
         if facts := self.steps.parked_facts():

@@ -7,7 +7,9 @@ from tests.conftest import RedisRest
 from tests.world import ADDRESS, GmailWorld, raw
 
 GET = "messages.get"
-ONE_STEP = "0.001"  # of MAX_SYNC_DURATION: each sync makes one step
+ONE_STEP = {"MAX_SYNC_DURATION": "0.001"}  # each sync makes one step
+ROOMY = GmailSettings(quota_enforced=False)  # of hundreds of messages, each step is to be a whole one
+ONE_ROOMY_STEP = {**ONE_STEP, "GMAIL_UNITS_PER_MINUTE": "1000000"}
 
 
 def forget_cached(world: GmailWorld, account_id: str, *message_ids: str) -> None:
@@ -21,7 +23,7 @@ async def kinds(world: GmailWorld, account_id: str) -> list[str]:
 
 
 async def test_an_id_that_two_passes_of_a_listing_name_is_created_once(redis: RedisRest) -> None:
-    async with GmailWorld(redis, INITIAL_SYNC_MESSAGES="all", MAX_SYNC_DURATION=ONE_STEP) as world:
+    async with GmailWorld(redis, emulator=ROOMY, INITIAL_SYNC_MESSAGES="all", **ONE_ROOMY_STEP) as world:
         ids = world.fill(510)
         account_id = await world.connect()
         await world.sync(account_id)
@@ -62,7 +64,7 @@ async def test_a_message_that_a_snapshot_could_not_name_comes_as_created_when_it
 
 
 async def test_a_snapshot_asked_for_while_lost_history_is_made_good_does_not_forget_that(redis: RedisRest) -> None:
-    async with GmailWorld(redis, INITIAL_SYNC_MESSAGES="all", MAX_SYNC_DURATION=ONE_STEP) as world:
+    async with GmailWorld(redis, INITIAL_SYNC_MESSAGES="all", **ONE_STEP) as world:
         ids = world.fill(8)
         account_id = await world.connect()
         await world.dry(account_id)
@@ -76,7 +78,7 @@ async def test_a_snapshot_asked_for_while_lost_history_is_made_good_does_not_for
 
 
 async def test_history_that_expires_during_a_snapshot_is_made_good(redis: RedisRest) -> None:
-    async with GmailWorld(redis, INITIAL_SYNC_MESSAGES="all", MAX_SYNC_DURATION=ONE_STEP) as world:
+    async with GmailWorld(redis, INITIAL_SYNC_MESSAGES="all", **ONE_STEP) as world:
         ids = world.fill(8)
         account_id = await world.connect()
         await world.dry(account_id)
@@ -119,7 +121,7 @@ async def test_where_nothing_but_poison_is_left_to_read_it_is_parked_in_time(red
 
 
 async def test_pages_of_history_without_a_change_do_not_outlast_the_budget(redis: RedisRest) -> None:
-    async with GmailWorld(redis, INITIAL_SYNC_MESSAGES="all", MAX_SYNC_DURATION=ONE_STEP) as world:
+    async with GmailWorld(redis, INITIAL_SYNC_MESSAGES="all", **ONE_STEP) as world:
         ids = world.fill(2)
         account_id = await world.connect()
         await world.dry(account_id)
@@ -135,7 +137,7 @@ async def test_pages_of_history_without_a_change_do_not_outlast_the_budget(redis
 
 async def test_an_archived_message_put_into_the_trash_while_pages_are_read_hides_no_other(redis: RedisRest) -> None:
     """It leaves the listing by an added label: what stood behind it moves onto a page that was read already."""
-    async with GmailWorld(redis, INITIAL_SYNC_MESSAGES="600", MAX_SYNC_DURATION=ONE_STEP) as world:
+    async with GmailWorld(redis, emulator=ROOMY, INITIAL_SYNC_MESSAGES="600", **ONE_ROOMY_STEP) as world:
         ids = world.fill(520)
         archived = world.gmail.deliver(ADDRESS, raw(1000), labels=())
         account_id = await world.connect()
@@ -146,7 +148,7 @@ async def test_an_archived_message_put_into_the_trash_while_pages_are_read_hides
 
 
 async def test_a_stored_listing_that_is_lost_is_made_again(redis: RedisRest) -> None:
-    async with GmailWorld(redis, INITIAL_SYNC_MESSAGES="all", MAX_SYNC_DURATION=ONE_STEP) as world:
+    async with GmailWorld(redis, emulator=ROOMY, INITIAL_SYNC_MESSAGES="all", **ONE_ROOMY_STEP) as world:
         world.fill(610)
         account_id = await world.connect()
         for _ in range(4):
@@ -199,7 +201,7 @@ async def test_reads_that_are_refused_again_and_again_come_to_an_end_among_messa
     redis: RedisRest,
 ) -> None:
     """What was found to be gone is not asked for again, so that the next part of the step gets its turn."""
-    async with GmailWorld(redis, INITIAL_SYNC_MESSAGES="all", MAX_SYNC_DURATION=ONE_STEP) as world:
+    async with GmailWorld(redis, emulator=ROOMY, INITIAL_SYNC_MESSAGES="all", **ONE_ROOMY_STEP) as world:
         ids = world.fill(540)
         account_id = await world.connect()
         for _ in range(3):

@@ -2,6 +2,7 @@
 
 import pytest
 
+from infra.emulators.gmail.settings import Settings as GmailSettings
 from tests.conftest import RedisRest
 from tests.world import ADDRESS, GmailWorld, raw
 
@@ -47,7 +48,9 @@ async def test_a_resync_with_a_floor_says_new_mail_but_not_old_mail(redis: Redis
 
 async def test_a_listing_with_removals_meanwhile_loses_no_message(redis: RedisRest) -> None:
     """Page tokens are positional: each removal moves one id onto a page that was read already."""
-    async with GmailWorld(redis, INITIAL_SYNC_MESSAGES="all", MAX_SYNC_DURATION="0.001") as world:
+    roomy = GmailSettings(quota_enforced=False)
+    environment = {"MAX_SYNC_DURATION": "0.001", "GMAIL_UNITS_PER_MINUTE": "1000000"}
+    async with GmailWorld(redis, emulator=roomy, INITIAL_SYNC_MESSAGES="all", **environment) as world:
         ids = world.fill(1700)
         account_id = await world.connect()
         for n in range(12):
