@@ -238,7 +238,7 @@ class Wiring:
         patience = Patience(s.max_retries, s.quarantine_after)
         kept = parked.load(fields.get("parked"))
         outage = parked.load_outage(fields.get("outage"))
-        steps = Steps(store, stream, calls, hydrator, self.clock, patience, of.cache_tag, kept, outage)
+        steps = Steps(store, stream, hydrator, self.clock, patience, of.cache_tag, kept, outage)
         cursor = of.cursor(begun, stream)
         objectives = Objectives(s.slow_sync_threshold, s.freshness_objective)
         raised = alerts.load(fields.get("alerts"))

@@ -17,6 +17,8 @@ from shared.protocol.status import Kind, Status
 from shared.protocol.wire import Request, Response
 from shared.sync.ports import Begun, Clock, Store, Stream, Transport
 
+FIRST_READS = 3  # what an invocation must be able to pay for to be of use: a poll and the dearest read, a thread
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -130,7 +132,7 @@ class Calls:
     async def pace(self, units: float) -> None:
         """Waits until the governor lets `units` through, and spends them."""
         if self.governor and units:
-            self.require(units)
+            self._require(units)
             now_s = self._clock.now_s()
             wait_s = self.governor.wait_s(self._full_at_s, now_s, units)
             # Spent before the wait: who waits beside us must not count on the same units.
@@ -140,23 +142,34 @@ class Calls:
                 await self.rest(wait_s)
         await self.keep_lease()
 
-    def require(self, units: float) -> None:
-        """Raises BudgetSpent unless `units` could be spent before the deadline: a poll that nothing can follow would
-        only eat what the next invocation needs, and invocations that follow each other fast would never read anything.
+    def begin(self) -> None:
+        """Raises BudgetSpent unless the first reads can be paid for before the deadline: a poll that nothing can follow
+        only eats what the next invocation needs, and invocations that follow each other fast would never read anything.
         """
+        self._require(FIRST_READS * self._stream.read_units)
+
+    def _require(self, units: float) -> None:
         if self.governor:
             now_s = self._clock.now_s()
             wait_s = self.governor.wait_s(self._full_at_s, now_s, units)
             if wait_s > 0 and now_s + wait_s > self.limits.deadline_s:
                 raise BudgetSpent("the quota of this invocation's time is spent", wait_s)
 
-    def affordable(self, units_each: int) -> int:
+    def affordable(self, *, live: bool, begun: bool) -> int:
         """How many reads one step may start, so that the governor holds it neither beyond the deadline nor longer than
-        a third of the lease."""
+        a third of the lease. What is not live leaves the next invocation its first reads, once this one has `begun`:
+        raises BudgetSpent when nothing else is left."""
+        units_each = self._stream.read_units
         if not self.governor or not units_each:
             return 1_000_000
-        within_s = min(self.limits.wait_max_s, max(0.0, self.limits.deadline_s - self._clock.now_s()))
-        return max(1, int(self.governor.affordable(self._full_at_s, self._clock.now_s(), within_s) / units_each))
+        now_s = self._clock.now_s()
+        within_s = min(self.limits.wait_max_s, max(0.0, self.limits.deadline_s - now_s))
+        reads = int(self.governor.affordable(self._full_at_s, now_s, within_s) / units_each)
+        if not live:
+            reads -= FIRST_READS
+            if reads < 1 and begun:
+                raise BudgetSpent("what is left of the quota is for the next invocation's live changes")
+        return max(1, reads)
 
     def drain(self) -> None:
         """The provider says that the minute is used up: so is ours."""

@@ -32,7 +32,6 @@ from shared.sync.step import Effect, Effects, Steps, fill
 
 STEP_MESSAGES_MAX = 100
 TASK_RESERVE_S = 1.0
-FIRST_READS = 3  # what an invocation must be able to pay for to be of use: a poll and the dearest read, a thread
 
 
 @dataclass(slots=True)
@@ -97,7 +96,7 @@ class Run:
         return outcome
 
     async def _work(self) -> None:
-        self.calls.require(FIRST_READS * self.stream.read_units)
+        self.calls.begin()
         await self.looks.first()
         self.round_hints = self.begun.hints
         if facts := self.steps.parked_facts():
@@ -112,8 +111,8 @@ class Run:
             if task is None:
                 await self._append(self._next(release=True))
                 continue
-            begun = self.number > 0 or self.paging
-            if begun and self.clock.now_s() + TASK_RESERVE_S > self.calls.limits.deadline_s:
+            late = self.clock.now_s() + TASK_RESERVE_S > self.calls.limits.deadline_s
+            if late and (self.number > 0 or self.paging):
                 raise errors.BudgetSpent("the time of this invocation is spent")
             await self._perform(task)
 
@@ -149,19 +148,18 @@ class Run:
 
     async def _commit(self, step: Step[Any]) -> None:
         facts = step.facts
-        while len(facts) > (size := self._step_size()):
+        while len(facts) > (size := self._step_size(live=step.origin == "live")):
             await self._apply(step, facts[:size], None)
             facts = facts[size:]
         await self._apply(step, facts, step)
 
-    def _step_size(self) -> int:
-        return min(STEP_MESSAGES_MAX, self.steps.affordable())
+    def _step_size(self, *, live: bool = False) -> int:
+        return min(STEP_MESSAGES_MAX, self.calls.affordable(live=live, begun=self.number > 0))
 
     async def _apply(self, step: Step[Any], facts: Sequence[Fact], last: Step[Any] | None) -> None:
         """Appends a part of a step; only the `last` part moves the cursor."""
         effects = await self.steps.effects(self.begun, step, facts) if facts else Effects()
-        pausable = step.origin != "live"
-        if effects.oldest_s is not None and pausable:
+        if (pausable := step.origin != "live") and effects.oldest_s is not None:
             self.oldest_s = min(effects.oldest_s, effects.oldest_s if self.oldest_s is None else self.oldest_s)
         if effects.error or last is None:
             await self._append_part(effects, pausable)

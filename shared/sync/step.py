@@ -20,7 +20,6 @@ from shared.core.message import instant_s
 from shared.protocol import cached
 from shared.protocol.step import Fact, Failed, Fetched, Gone, Patch, Step, Want
 from shared.sync import parked
-from shared.sync.calls import Calls
 from shared.sync.hydrate import Hydrator, Read
 from shared.sync.parked import Parked
 from shared.sync.ports import Append, Begun, Clock, Store, Stream
@@ -98,7 +97,6 @@ class Steps:
         self,
         store: Store,
         stream: Stream,
-        calls: Calls,
         hydrator: Hydrator,
         clock: Clock,
         patience: Patience,
@@ -108,7 +106,6 @@ class Steps:
     ) -> None:
         self._store = store
         self._stream = stream
-        self._calls = calls
         self._hydrator = hydrator
         self._clock = clock
         self._patience = patience
@@ -263,6 +260,3 @@ class Steps:
             Fact(message_id, entry.thread_id, version=self._stream.newest, content=True)
             for message_id, entry in list(self.parked.items())[: parked.RETRIED_MAX]
         )
-
-    def affordable(self) -> int:
-        return self._calls.affordable(self._stream.read_units)

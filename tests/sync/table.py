@@ -43,7 +43,6 @@ class Table:
         self.steps = Steps(
             self,  # type: ignore[arg-type]
             self.desk.stream,
-            self.desk.calls,
             hydrator,
             self.desk.clock,
             patience,

@@ -196,15 +196,44 @@ async def test_a_long_wait_is_slept_in_thirds_of_the_lease_which_is_renewed() ->
 
 async def test_a_step_starts_no_more_reads_than_a_third_of_the_lease_lets_through() -> None:
     desk = Desk([OK], governor=Governor.per_minute(600))
-    assert desk.calls.affordable(20) == 20
+    assert desk.calls.affordable(live=True, begun=True) == 20
     for _ in range(9):
         await desk.calls.pace(100)
-    assert desk.calls.affordable(20) == 10
+    assert desk.calls.affordable(live=True, begun=True) == 10
     desk.calls.drain()
     desk.calls.drain()
-    assert desk.calls.affordable(10_000) == 1
-    assert Desk([OK]).calls.affordable(20) > 100
-    assert desk.calls.affordable(0) > 100
+    desk.calls.drain()
+    assert desk.calls.affordable(live=True, begun=True) == 10
+    assert Desk([OK]).calls.affordable(live=True, begun=True) > 100
+
+
+async def test_a_step_starts_no_more_reads_than_the_rest_of_the_budget_lets_through() -> None:
+    desk = Desk([OK], governor=Governor.per_minute(600), budget_s=4.0)
+    assert desk.calls.affordable(live=True, begun=True) == (200 + 40) / 20
+    desk.calls.drain()
+    assert desk.calls.affordable(live=True, begun=True) == 2
+    await desk.clock.sleep(5)
+    desk.calls.drain()
+    assert desk.calls.affordable(live=True, begun=True) == 1
+
+
+async def test_what_is_not_live_leaves_the_next_invocation_its_first_reads() -> None:
+    desk = Desk([OK], governor=Governor.per_minute(600), budget_s=4.0)
+    assert desk.calls.affordable(live=False, begun=True) == (200 + 40) / 20 - 3
+    desk.calls.drain()
+    assert desk.calls.affordable(live=False, begun=False) == 1
+    with pytest.raises(BudgetSpent):
+        desk.calls.affordable(live=False, begun=True)
+
+
+async def test_nothing_is_begun_that_the_budget_cannot_pay_for() -> None:
+    desk = Desk([OK], governor=Governor.per_minute(600), budget_s=5.0)
+    desk.calls.begin()
+    desk.calls.drain()
+    with pytest.raises(BudgetSpent) as raised:
+        desk.calls.begin()
+    assert raised.value.after_s == pytest.approx(6.0)
+    Desk([OK]).calls.begin()
 
 
 async def test_without_a_governor_a_refusal_drains_nothing() -> None:

@@ -7,9 +7,9 @@ from tests.conftest import RedisRest
 from tests.world import ADDRESS, GmailWorld, raw
 
 GET = "messages.get"
-ONE_STEP = {"MAX_SYNC_DURATION": "0.001"}  # each sync makes one step
+ONE_STEP: dict[str, Any] = {"MAX_SYNC_DURATION": "0.001"}  # each sync makes one step
 ROOMY = GmailSettings(quota_enforced=False)  # of hundreds of messages, each step is to be a whole one
-ONE_ROOMY_STEP = {**ONE_STEP, "GMAIL_UNITS_PER_MINUTE": "1000000"}
+ONE_ROOMY_STEP: dict[str, Any] = {**ONE_STEP, "GMAIL_UNITS_PER_MINUTE": "1000000"}
 
 
 def forget_cached(world: GmailWorld, account_id: str, *message_ids: str) -> None:

@@ -1,5 +1,7 @@
 """History expired, state lost, a resync asked for: what is said afterwards is right, at the price of listings."""
 
+from typing import Any
+
 import pytest
 
 from infra.emulators.gmail.settings import Settings as GmailSettings
@@ -49,7 +51,7 @@ async def test_a_resync_with_a_floor_says_new_mail_but_not_old_mail(redis: Redis
 async def test_a_listing_with_removals_meanwhile_loses_no_message(redis: RedisRest) -> None:
     """Page tokens are positional: each removal moves one id onto a page that was read already."""
     roomy = GmailSettings(quota_enforced=False)
-    environment = {"MAX_SYNC_DURATION": "0.001", "GMAIL_UNITS_PER_MINUTE": "1000000"}
+    environment: dict[str, Any] = {"MAX_SYNC_DURATION": "0.001", "GMAIL_UNITS_PER_MINUTE": "1000000"}
     async with GmailWorld(redis, emulator=roomy, INITIAL_SYNC_MESSAGES="all", **environment) as world:
         ids = world.fill(1700)
         account_id = await world.connect()
