@@ -5,8 +5,11 @@ from typing import Any
 
 import httpx
 
+from infra.emulators.gmail.quota import PER_MINUTE
+from infra.emulators.gmail.settings import Settings
 from infra.local import baseline
 from infra.local.baseline import Baseline
+from infra.local.stack import PUSH_PATH, TOPIC
 
 ADDRESS, TWIN = "robin@example.com", "twin@example.com"  # the N+1 client reads an identical mailbox of its own
 
@@ -26,9 +29,6 @@ class Gmail:
     def close(self) -> None:
         self._admin.close()
 
-    def refresh_token(self) -> str:
-        return str(self._do("refresh_token", address=ADDRESS)["token"])
-
     def difference(self, folded: Mapping[str, Mapping[str, Any]]) -> tuple[int, int]:
         """(lost, invented): messages of the mailbox that the log does not have as they are, and the other way round."""
         found = self._admin.get("/_admin/mailbox", params={"address": ADDRESS}).raise_for_status().json()
@@ -42,9 +42,16 @@ class Gmail:
 
         return baseline.gmail(str(self._admin.base_url), token, self._limit, self._format)
 
-    def deliver(self, number: int) -> None:
+    def deliver(self, number: int) -> str:
+        """The new message's id."""
         raw = f"From: A Friend <friend@example.org>\r\nSubject: New message {number}\r\n\r\nHello {number}.\r\n"
-        self._do("deliver", address=ADDRESS, raw=raw)
+        return str(self._do("deliver", address=ADDRESS, raw=raw)["id"])
+
+    def go_live(self, functions_url: str, clock_rate: float) -> None:
+        """Pub/Sub pushes from now on, and the clock runs as ours does; the quota's minute keeps its length."""
+        self._do("subscribe", topic=TOPIC, endpoint=f"{functions_url}{PUSH_PATH}")
+        self._do("settings", units_per_minute=max(1, round(PER_MINUTE[Settings().quota] * clock_rate)))
+        self._do("clock", rate=1)
 
     def _do(self, operation: str, **fields: Any) -> dict[str, Any]:
         return dict(self._admin.post(f"/_admin/{operation}", json=fields).raise_for_status().json())

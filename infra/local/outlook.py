@@ -26,9 +26,6 @@ class Outlook:
     def close(self) -> None:
         self._admin.close()
 
-    def refresh_token(self) -> str:
-        return str(self._do("mint_refresh_token", address=ADDRESS))
-
     def difference(self, folded: Mapping[str, Mapping[str, Any]]) -> tuple[int, int]:
         """(lost, invented): messages of the mailbox that the log does not have as they are, and the other way round."""
         answer = self._admin.get("/_admin/snapshot", params={"address": ADDRESS, "visible_only": "true"})
@@ -46,9 +43,14 @@ class Outlook:
 
         return baseline.outlook(str(self._admin.base_url), token, self._limit)
 
-    def deliver(self, number: int) -> None:
+    def deliver(self, number: int) -> str:
+        """The new message's id."""
         raw = f"From: A Friend <friend@example.org>\r\nSubject: New message {number}\r\n\r\nHello {number}.\r\n"
-        self._do("deliver", address=ADDRESS, raw=raw)
+        return str(self._do("deliver", address=ADDRESS, raw=raw))
+
+    def go_live(self, functions_url: str, clock_rate: float) -> None:
+        """The clock runs as ours does; what connecting has subscribed to is pushed already."""
+        self._do("clock", rate=1)
 
     def _do(self, operation: str, **fields: Any) -> Any:
         return self._admin.post(f"/_admin/{operation}", json=fields).raise_for_status().json()["result"]

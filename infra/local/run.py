@@ -1,4 +1,4 @@
-"""`make run`: connects the mailboxes, syncs them, tells what it cost, and goes on serving while new mail arrives.
+"""`make run`: connects the mailboxes, syncs them, tells what it cost, and goes on serving while new mail is pushed.
 
     ONCE=1         stop after the report              MAIL=path       an mbox file, a Maildir or a folder of .eml files
     REPORT=path    the report as JSON too             CLOCK_RATE=60   a quota minute lasts a second
@@ -6,6 +6,13 @@
 
 The N+1 client reads an identical mailbox of its own on the same emulator, right after the sync. A provider is one
 object (`Provider`): what its stand-in is asked for, and what its mailbox must have become in the log.
+
+    connect    the link of POST /accounts/connect, clicked through the consent page as by a browser, to the callback
+    sync       asked for, until there is no more; the report counts these calls, not those of connecting and watching
+    serve      pushes begin, and the stand-ins' clocks run as ours do: what is promised for days lasts for days
+
+Pushes of Gmail begin after the report because the notification of a new watch starts a sync, that would be counted by
+nobody.
 """
 
 import math
@@ -21,13 +28,13 @@ from typing import Any, Protocol
 import httpx
 
 from infra.emulators import mail
-from infra.local import gmail, outlook, report
+from infra.local import arrivals, gmail, outlook, report
 from infra.local.baseline import Baseline
+from infra.local.browser import Browser
 from infra.local.fold import fold
 from infra.local.stack import PartFailed, Shape, Stack
 from shared.config import SETTINGS, SettingsError, load
 
-NEW_MAIL_EVERY_S = 5.0
 SYNCS_MAX = 10_000
 
 
@@ -36,10 +43,10 @@ class Provider(Protocol):
     sync: str
     address: str
 
-    def refresh_token(self) -> str: ...
     def difference(self, folded: Mapping[str, Mapping[str, Any]]) -> tuple[int, int]: ...
     def n_plus_1(self) -> Baseline: ...
-    def deliver(self, number: int) -> None: ...
+    def deliver(self, number: int) -> str: ...
+    def go_live(self, functions_url: str, clock_rate: float) -> None: ...
     def close(self) -> None: ...
 
 
@@ -113,9 +120,13 @@ def _run(stack: Stack) -> int:
 
 
 def _connect(provider: Provider, functions: httpx.Client) -> str:
-    body = {"provider": provider.name, "email": provider.address, "user_id": "robin"}
-    answer = functions.post("/accounts", json={**body, "refresh_token": provider.refresh_token()})
-    return str(answer.raise_for_status().json()["account_id"])
+    """The account's id, once a person has been through the provider's consent page."""
+    asked = {"provider": provider.name, "user_id": "robin"}
+    link = functions.post("/accounts/connect", json=asked).raise_for_status().json()["url"]
+    with Browser() as browser:
+        browser.agree(link, provider.address)
+    accounts = functions.get("/accounts").raise_for_status().json()["accounts"]
+    return next(str(each["account_id"]) for each in accounts if each["provider"] == provider.name)
 
 
 def _row(provider: Provider, functions: httpx.Client, account_id: str) -> report.Row:
@@ -144,20 +155,15 @@ def _report(rows: list[report.Row], shape: Shape) -> None:
 
 
 def _serve(stack: Stack, providers: tuple[Provider, ...], functions: httpx.Client, accounts: Mapping[str, str]) -> None:
-    print(f"\nserving on {stack.url}; new mail every {NEW_MAIL_EVERY_S:g} s; Ctrl-C ends. The log, for example:")
+    for provider in providers:
+        provider.go_live(stack.url, stack.shape.clock_rate)
+    print(f"\nserving on {stack.url}; mail arrives every {arrivals.NEW_MAIL_EVERY_S:g} s and is pushed; Ctrl-C ends.")
+    print("The log, for example:")
     for account_id in accounts.values():
         print(f"  curl -H 'Authorization: Bearer {stack.key}' '{stack.url}/mailbox/changes?account_id={account_id}'")
     sys.stdout.flush()
-    number = 0
-    while True:
-        time.sleep(NEW_MAIL_EVERY_S)
-        stack.raise_if_a_part_ended()
-        number += 1
-        for provider in providers:
-            provider.deliver(number)
-            swept = functions.post(provider.sync).raise_for_status().json()
-            found = sum(result["count"] for result in swept["results"])
-            print(f"{provider.name}: new message {number}, {found} change(s) in the log", flush=True)
+    mailboxes = [(provider, accounts[provider.name]) for provider in providers]
+    arrivals.keep_arriving(functions, mailboxes, stack.raise_if_a_part_ended)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,9 @@
     gmail       Gmail, Google's token endpoint           infra.emulators.gmail
     functions   every function, under functions-framework --asgi
 
+Providers reach the functions on loopback, so consent comes back and pushes arrive as they would at a public address;
+only Pub/Sub's push subscription is made by who runs the stack, when it wants pushes to begin.
+
 The stand-ins choose their port themselves and say it on their first line. functions-framework cannot: it is given a
 free one, and another if somebody else was faster; what answers there is ours only if it knows our key.
 A part has a session of its own, so Ctrl-C reaches only who started it; on Linux it ends with its parent.
@@ -29,6 +32,7 @@ import httpx
 
 from infra.emulators.gmail.settings import Settings as GmailSettings
 from infra.emulators.graph import grants
+from infra.emulators.pubsub import Subscription
 from infra.emulators.valkey import die_with_parent
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,6 +42,8 @@ PORTS_TRIED = 3
 POLL_S = 0.05
 PASSED_ON = ("PATH", "HOME", "LANG", "TMPDIR", "PYTHONUNBUFFERED", "VIRTUAL_ENV")
 NOT_YET = "http://127.0.0.1:1"
+TOPIC = "projects/tidemark-local/topics/gmail"
+PUSH_PATH = "/push-webhook/gmail"
 
 
 class PartFailed(RuntimeError):
@@ -90,7 +96,7 @@ class Stack:
             gmail = self._run("gmail", "-m", "infra.emulators.gmail", *self._gmail_options())
             graph = self._run("graph", "-m", "infra.emulators.graph", *self._graph_options())
             self.redis_url, self.gmail_url, self.graph_url = map(_said_url, (redis, gmail, graph))
-            self.url = self._functions()
+            self._functions()
         except BaseException:
             self.stop()
             raise
@@ -112,6 +118,10 @@ class Stack:
             "UPSTASH_REDIS_REST_TOKEN": self._redis_token,
             "TIDEMARK_API_KEY": self.key,
             "TOKEN_ENCRYPTION_KEYS": base64.b64encode(secrets.token_bytes(32)).decode(),
+            "PUBLIC_URL": self.url,
+            "GMAIL_PUBSUB_TOPIC": TOPIC,
+            "PUBSUB_AUDIENCE": f"{self.url}{PUSH_PATH}",
+            "PUBSUB_SERVICE_ACCOUNT": Subscription("", TOPIC, "").service_account,
             "GOOGLE_CLIENT_ID": gmail.client_id,
             "GOOGLE_CLIENT_SECRET": gmail.client_secret,
             "GMAIL_API_URL": self.gmail_url,
@@ -164,33 +174,33 @@ class Stack:
             *("--latency-ms", str(shape.latency_ms), "--rate", str(shape.clock_rate)),
         )
 
-    def _functions(self) -> str:
+    def _functions(self) -> None:
         framework = str(Path(sys.executable).with_name("functions-framework"))
         source = str(ROOT / "functions" / "app.py")
-        settings = self.settings()
         for last in (False,) * (PORTS_TRIED - 1) + (True,):
             port = free_port()
+            self.url = f"http://127.0.0.1:{port}"
             address = ("--host", "127.0.0.1", "--port", str(port))
             part = self._run(
-                "functions", framework, "--source", source, "--target", "app", "--asgi", *address, **settings
+                "functions", framework, "--source", source, "--target", "app", "--asgi", *address, **self.settings()
             )
             try:
-                return self._answering(part, f"http://127.0.0.1:{port}")
+                return self._until_answering(part)
             except PartFailed:
                 self._end(part)
                 if last or not _is_taken(port):
                     raise
         raise AssertionError("unreachable")
 
-    def _answering(self, part: Part, url: str) -> str:
-        """`url`, once the part answers there to our key."""
+    def _until_answering(self, part: Part) -> None:
+        """Until the part answers at `url` to our key."""
         ends_s = time.monotonic() + START_TIMEOUT_S
-        with httpx.Client(base_url=url, headers={"authorization": f"Bearer {self.key}"}, timeout=10.0) as client:
+        with httpx.Client(base_url=self.url, headers={"authorization": f"Bearer {self.key}"}, timeout=10.0) as client:
             while time.monotonic() < ends_s:
                 self.raise_if_a_part_ended()
                 try:
                     if client.get("/accounts").status_code == httpx.codes.OK:
-                        return url
+                        return
                     break
                 except httpx.HTTPError:
                     time.sleep(POLL_S)

@@ -20,6 +20,7 @@ Source: https://learn.microsoft.com/en-us/entra/msal/python/; facts/graph.md A4
 import asyncio
 import re
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -44,6 +45,7 @@ APP_ERRORS = frozenset({"invalid_client", "unauthorized_client"})
 MICROSOFT = "https://login.microsoftonline.com"
 DISCOVERY_S = 86_400.0
 RETRIED = frozenset({408, 429})
+Pairs = Mapping[str, str] | None
 T = TypeVar("T")
 
 
@@ -109,6 +111,8 @@ async def start_flow(
 
     def work(wire: "_Wire") -> Flow:
         app = _app(settings, wire, _cache(None))
+        if not by_form:  # msal warns of it, on stderr: over http a posted form would come without the cookie
+            warnings.filterwarnings("ignore", "response_mode=", UserWarning)
         asked = {"response_mode": "form_post" if by_form else "query", "prompt": "select_account"}
         data = app.initiate_auth_code_flow(SCOPES, redirect_uri=redirect_uri, login_hint=login_hint, **asked)
         return Flow(wire.real(data["auth_uri"]), data["state"], data)
@@ -191,9 +195,7 @@ class _Wire:
         """Where a URL of msal's really is."""
         return self._origin + url.removeprefix(MICROSOFT) if self._stands_in else url
 
-    def get(
-        self, url: str, params: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None, **_: Any
-    ) -> _Answer:
+    def get(self, url: str, params: Pairs = None, headers: Pairs = None, **_: Any) -> _Answer:
         key = f"{self.real(url)}?{urlencode(params or {})}"
         until_s, answer = _discovered.get(key, (0.0, None))
         if answer is None or until_s <= time.monotonic():
@@ -206,9 +208,9 @@ class _Wire:
     def post(
         self,
         url: str,
-        params: Mapping[str, str] | None = None,
+        params: Pairs = None,
         data: Mapping[str, str] | str | None = None,
-        headers: Mapping[str, str] | None = None,
+        headers: Pairs = None,
         **_: Any,
     ) -> _Answer:
         body = data if isinstance(data, str) else urlencode(data or {})
@@ -218,14 +220,7 @@ class _Wire:
     def close(self) -> None:
         """Nothing to close: the client belongs to the event loop."""
 
-    def _answer(
-        self,
-        method: str,
-        url: str,
-        params: Mapping[str, str] | None,
-        headers: Mapping[str, str] | None,
-        body: bytes | None,
-    ) -> _Answer:
+    def _answer(self, method: str, url: str, params: Pairs, headers: Pairs, body: bytes | None) -> _Answer:
         base = urlsplit(url)
         if base.scheme != "https" or base.hostname not in self._hosts or base.port not in (None, 443):
             raise ContractBroken("msal was sent to a host that is not Microsoft's")

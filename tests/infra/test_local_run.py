@@ -90,6 +90,13 @@ def test_a_run_once_ends_with_0_and_the_report_and_leaves_no_process(tmp_path: P
     assert "latency 20 ms a request, clock x60" in out
 
 
+def until_pushed(process: "subprocess.Popen[str]") -> set[str]:
+    """Whose first new message has come by push."""
+    assert process.stdout is not None
+    said = [line.split() for _, line in zip(range(2), process.stdout, strict=False)]
+    return {words[0] for words in said if "by push" in " ".join(words)}
+
+
 def until_serving(process: "subprocess.Popen[str]") -> list[str]:
     """The lines up to the address that is served; its log as a reader gets it."""
     assert process.stdout is not None
@@ -99,14 +106,22 @@ def until_serving(process: "subprocess.Popen[str]") -> list[str]:
     raise AssertionError("it ended before it served")
 
 
-def test_ctrl_c_while_serving_ends_with_0_and_leaves_no_process(tmp_path: Path, mail: Path) -> None:
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_new_mail_is_pushed_while_it_serves_and_a_stop_ends_with_0_and_leaves_no_process(
+    tmp_path: Path, mail: Path, stop: signal.Signals
+) -> None:
     with running(tmp_path, MAIL=str(mail)) as process:
         header, url = until_serving(process)
-        answer = httpx.get(url, headers=dict([header.split(": ", 1)]), trust_env=False)
-        assert len(answer.json()["changes"]) == 8
+        key = dict([header.split(": ", 1)])
+        assert until_serving(process)
+        assert until_pushed(process) == {"gmail", "outlook"}
+        told = httpx.get(url, headers=key, trust_env=False).json()["changes"]
+        assert [event["data"]["origin"] for event in told[1:]] == ["backfill"] * 7 + ["live"]
+        states = httpx.get(httpx.URL(url).join("/accounts"), headers=key, trust_env=False).json()["accounts"]
+        assert all(each["watch_expires_at"] for each in states)
         assert len(left_behind(tmp_path)) > 3
-        process.send_signal(signal.SIGINT)
-        process.send_signal(signal.SIGINT)  # an impatient person
+        process.send_signal(stop)
+        process.send_signal(stop)  # an impatient person
         assert process.wait(30) == 0
         assert left_behind(tmp_path) == []
 

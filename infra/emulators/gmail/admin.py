@@ -20,6 +20,7 @@
     clear_faults       [id]
     settings           knobs by name
     advance            seconds: the clock jumps
+    clock              rate: how fast it runs from now on
     refill_quota, reset_counters
     subscribe          topic, endpoint, and the knobs of `pubsub.Subscription`
     rotate_keys        [keep_old]                                                              -> {"kid"}
@@ -104,6 +105,7 @@ OPERATIONS: dict[str, Operation] = {
     "clear_faults": _clear_faults,
     "settings": lambda gmail, given: gmail.settings.update(given),
     "advance": lambda gmail, given: gmail.clock.advance(float(given["seconds"])),
+    "clock": lambda gmail, given: gmail.clock.run_at(float(given["rate"])),
     "refill_quota": lambda gmail, given: gmail.refill_quota(),
     "reset_counters": lambda gmail, given: gmail.reset_counters(),
     "subscribe": _subscribe,

@@ -2,7 +2,7 @@
 
     deliver takes `raw_base64` (or `raw`, text) in place of bytes
     GET  /_admin/counters | requests?since= | snapshot?address= | folders?address= | subscriptions | deliveries | knobs
-    GET  /_admin/clock → {"now_s"}; POST /_admin/clock {"advance_s"}
+    GET  /_admin/clock → {"now_s"}; POST /_admin/clock {"advance_s", "rate"}
     answers: 200 {"result": …}; 400 {"error": "…"} for what does not fit, 404 for no such method
 
 No key: it binds to loopback. It is not part of Graph, and nothing in it is counted.
@@ -113,6 +113,7 @@ class Admin:
             return emulator.knobs.as_dict()
         if name == "clock":
             emulator.clock.advance(float(arguments.get("advance_s", 0)))
+            emulator.clock.run_at(float(arguments.get("rate", emulator.clock.rate)))
             return {"now_s": emulator.clock.now_s(), "rate": emulator.clock.rate}
         if name.startswith("identity/") and name.removeprefix("identity/") in IDENTITY and method == "POST":
             result = self._bound(getattr(emulator.identity, name.removeprefix("identity/")), arguments)
