@@ -1,6 +1,6 @@
 # Tidemark's commands. Each one installs what it needs into .venv first, from requirements.lock, and only when that changed.
 #
-#   variables   ONCE=1  MAIL=path  REPORT=path (make run)   WORKERS=2 (make test)   PORT=8080  HOST=127.0.0.1 (make serve)   PYTHON=python3.12
+#   variables   ONCE=1  MAIL=path  REPORT=path (make run)   WORKERS=3 (make test)   PORT=8080  HOST=127.0.0.1 (make serve)   PYTHON=python3.12
 
 SHELL := /bin/sh
 .SHELLFLAGS := -ec
@@ -13,7 +13,7 @@ PY := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 PORT ?= 8080
 HOST ?= 127.0.0.1
-WORKERS ?= 2
+WORKERS ?= 3
 
 export ONCE MAIL REPORT
 export PYTHONUNBUFFERED := 1
@@ -28,9 +28,10 @@ run: $(INSTALLED) ## start the local stack, sync two mailboxes, print the report
 
 test: $(INSTALLED) ## run every test; core, protocol and sync must be covered to the last branch
 	@$(PY) -m coverage erase
-	@$(PY) -m coverage run -m pytest -n $(WORKERS) --dist loadfile
+	@$(PY) -m coverage run -m pytest -n $(WORKERS) --dist worksteal -m "not whole"
 	@$(PY) -m coverage combine --quiet
 	@$(PY) -m coverage report
+	@$(PY) -m pytest -n $(WORKERS) --dist worksteal -m whole
 
 serve: $(INSTALLED) ## serve every function from one process on HOST:PORT, configured by the environment
 	@exec $(PY) -m functions.app --host $(HOST) --port $(PORT)

@@ -9,6 +9,7 @@ A test that needs a store asks for `redis`, and gets its address and everything 
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +18,14 @@ from infra.emulators.upstash_rest import Bridge, create_app
 from infra.emulators.valkey import Valkey
 
 TOKEN = "redis-token"
+UNIT = tuple(Path(__file__).parent / name for name in ("core", "protocol", "sync"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What is not marked as whole shows by itself every branch of core, protocol and sync; the rest runs untraced."""
+    for item in items:
+        if not any(item.path.is_relative_to(folder) for folder in UNIT):
+            item.add_marker("whole")
 
 
 @dataclass(frozen=True)

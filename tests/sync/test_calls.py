@@ -16,7 +16,7 @@ from shared.core.errors import (
 )
 from shared.core.quota import Governor
 from shared.protocol.status import Kind, Status
-from shared.protocol.wire import Request
+from shared.protocol.wire import Request, Response
 from tests.protocol.gmail.answers import answer
 from tests.sync.desk import OK, REQUEST, START_S, Desk, refusal
 
@@ -122,6 +122,12 @@ async def test_a_provider_that_stays_down_is_told_after_three_attempts() -> None
     with pytest.raises(ProviderDown):
         await desk.calls.ask(REQUEST)
     assert (desk.calls.api_calls, desk.calls.healthy) == (3, False)
+
+
+async def test_an_answer_that_is_not_the_providers_word_is_asked_for_again_but_opens_no_breaker() -> None:
+    desk = Desk([Response(404, {}, b"<html>a proxy's page</html>"), OK], threshold=1)
+    assert await desk.calls.ask(REQUEST) == OK
+    assert (desk.provider.requests, desk.lease.failures) == (2, 0)
 
 
 async def test_a_failure_is_not_waited_for_beyond_the_budget() -> None:

@@ -8,6 +8,8 @@ from infra.emulators.upstash_faults import Kind
 from tests.conftest import RedisRest
 from tests.world import ADDRESS, GmailWorld, Killed, raw
 
+pytestmark = pytest.mark.whole
+
 Scenario = Callable[[GmailWorld], Awaitable[str]]
 LABELS = ("INBOX", "UNREAD")  # a resync lists each: fewer make fewer steps of the same kind
 

@@ -18,6 +18,8 @@ from shared.core.errors import StoreDown
 from tests.conftest import RedisRest
 from tests.world import ADDRESS, GmailWorld, Killed, raw
 
+pytestmark = pytest.mark.whole
+
 SUITE = range(6)
 TURNS = 14
 REDIS_FAULTS: tuple[Kind, ...] = ("drop_request", "drop_reply", "truncate", "garbage", "refuse")

@@ -8,6 +8,8 @@ from infra.emulators.gmail.settings import Settings as GmailSettings
 from tests.conftest import RedisRest
 from tests.world import ADDRESS, GmailWorld
 
+pytestmark = pytest.mark.whole
+
 MESSAGES = 3000
 BYTES_MAX = 64
 LABELS = ("INBOX", "UNREAD", "STARRED", "IMPORTANT", "CATEGORY_UPDATES", "CATEGORY_PROMOTIONS", "SENT", "SPAM")

@@ -14,6 +14,8 @@ from tests.conftest import RedisRest
 from tests.outlook_world import OutlookWorld
 from tests.world import ADDRESS, Killed, raw
 
+pytestmark = pytest.mark.whole
+
 Scenario = Callable[[OutlookWorld], Awaitable[str]]
 STEPS_MIN = 30
 ENVIRONMENT: dict[str, Any] = {"INITIAL_SYNC_MESSAGES": "all", "OUTLOOK_PAGE_SIZE": "10"}

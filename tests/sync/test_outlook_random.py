@@ -16,6 +16,8 @@ from tests.conftest import RedisRest
 from tests.outlook_world import OutlookWorld
 from tests.world import ADDRESS, Killed, raw
 
+pytestmark = pytest.mark.whole
+
 SEEDS = range(int(os.environ.get("OUTLOOK_SEEDS", "8")))
 ROUNDS = 12
 FAULTS = ("throttled", "unavailable", "gateway_timeout", "server_error", "reset", "truncated", "bad_gateway")

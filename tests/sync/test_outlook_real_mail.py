@@ -19,7 +19,10 @@ from tests.world import ADDRESS
 
 MAIL = Path(__file__).parents[3] / "shared" / "mail"
 FILES = sorted(MAIL.rglob("*.eml"))
-pytestmark = pytest.mark.skipif(not FILES, reason="no real mail beside the project (../shared/mail)")
+pytestmark = [
+    pytest.mark.whole,
+    pytest.mark.skipif(not FILES, reason="no real mail beside the project (../shared/mail)"),
+]
 
 BODY_BYTES_MAX = 65536
 OTHER_MAX = 3  # broken header blocks, where readers differ about the end of the headers

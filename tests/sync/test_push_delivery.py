@@ -13,6 +13,8 @@ from tests.conftest import RedisRest
 from tests.push_world import PushWorld
 from tests.world import ADDRESS
 
+pytestmark = pytest.mark.whole
+
 SOON_S = 2.0
 
 

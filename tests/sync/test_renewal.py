@@ -25,6 +25,8 @@ from tests.renewal_world import (
 )
 from tests.world import GmailWorld, raw
 
+pytestmark = pytest.mark.whole
+
 DAY_S = 24 * HOUR_S
 
 

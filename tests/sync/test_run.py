@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from shared.core.errors import StoreDown
 from shared.sync import step as steps
 from tests.conftest import RedisRest
 from tests.world import ADDRESS, GmailWorld, Killed, raw
@@ -107,13 +108,26 @@ async def test_an_instance_that_was_overtaken_stops_and_writes_nothing(world: Gm
     assert [event["type"] for event in await world.events(account_id)] == ["tidemark.account.connected"]
 
 
-async def test_a_grant_that_a_person_renews_while_it_fails_is_not_blamed(world: GmailWorld) -> None:
+async def test_a_store_that_goes_away_is_no_outcome_and_nothing_is_lost_by_it(world: GmailWorld) -> None:
+    world.fill(3)
+    account_id = await world.connect()
+    world.redis.bridge.inject("refuse", times=1000, nth=2)
+    with pytest.raises(StoreDown):
+        await world.sync(account_id)
+    world.redis.bridge.reset()
+    world.expire_lease(account_id)
+    await world.dry(account_id)
+    await world.assert_log_equals_mailbox(account_id)
+
+
+@pytest.mark.parametrize("step", [3, 11])  # before the refresh that is refused; before that is told to the store
+async def test_a_grant_that_a_person_renews_while_it_fails_is_not_blamed(world: GmailWorld, step: int) -> None:
     world.fill(3)
     account_id = await world.connect()
     await world.dry(account_id)
     world.gmail.revoke(ADDRESS)
     world.steps.clear()
-    world.on_step = lambda number: account(world, account_id, "HSET", "grant", "7") if number == 3 else None
+    world.on_step = lambda number: account(world, account_id, "HSET", "grant", "7") if number == step else None
     result = await world.sync(account_id)
     assert (result["status"], result["more"]) == ("partial", True)
     assert (await world.wiring.show_account(account_id))["state"] == "active"
@@ -138,14 +152,17 @@ async def test_what_a_page_says_of_many_messages_is_appended_a_hundred_at_a_time
 
 
 async def test_the_floor_knows_what_was_emitted_before_a_stop(redis: RedisRest) -> None:
-    """The oldest message of a first sync is read and appended; then Gmail locks the rest out."""
-    async with GmailWorld(redis, INITIAL_SYNC_MESSAGES="30", GMAIL_BATCH_SIZE="10") as world:
+    """All but the newest message of a first sync are read and appended; that one is refused for long."""
+    async with GmailWorld(redis, INITIAL_SYNC_MESSAGES="15") as world:
         now_s = world.gmail.clock.now_s()
-        old = world.gmail.deliver(ADDRESS, raw(1), internal_date_s=now_s - 90_000)
-        for n in range(2, 30):
+        world.gmail.deliver(ADDRESS, raw(1), internal_date_s=now_s - 90_000)
+        for n in range(2, 15):
             world.gmail.deliver(ADDRESS, raw(n), internal_date_s=now_s - 1000 - n)
+        newest = world.gmail.deliver(ADDRESS, raw(15), internal_date_s=now_s - 500)
         account_id = await world.connect()
-        world.gmail.set_fault("too_many", message_id=old, times=2)
+        world.gmail.set_fault("too_many", message_id=newest)
+        assert (await world.sync(account_id))["count"] == 14
+        world.gmail.clear_faults()
         await world.dry(account_id)
         floor_s = float((await world.wiring.accounts.fields(account_id))["cursor"].rpartition(",")[2].rstrip("]"))
         assert floor_s == pytest.approx(now_s - 90_000, abs=1)

@@ -30,7 +30,10 @@ from shared.protocol.gmail.message import Reading
 
 MAIL = Path(__file__).parents[4] / "shared" / "mail"
 FILES = sorted(MAIL.rglob("*.eml"))
-pytestmark = pytest.mark.skipif(not FILES, reason="no real mail beside the project (../shared/mail)")
+pytestmark = [
+    pytest.mark.whole,
+    pytest.mark.skipif(not FILES, reason="no real mail beside the project (../shared/mail)"),
+]
 
 BODY_BYTES_MAX = 65536
 UNDECODED = re.compile("[\ufffd\ud800-\udfff\x80-\x9f]")
