@@ -127,7 +127,8 @@ class Wiring:
         deadline_s = self.clock.now_s() + self.settings.max_sync_duration
         if account_id is None:
             ids = await self.accounts.due(provider)
-            return json_answer(await sweep(ids, partial(self._swept, provider, deadline_s), deadline_s, self.clock))
+            work = partial(self._swept, provider, deadline_s)
+            return json_answer(await sweep(ids, work, _tell_failed, deadline_s, self.clock))
         result = await self.sync(provider, account_id, deadline_s)
         if result["status"] in GONE:
             raise _unknown()
@@ -287,6 +288,10 @@ class Wiring:
             **answer["changes"],
         )
         return answer
+
+
+def _tell_failed(account_id: str, error: Exception) -> None:
+    log("sync_failed", level="error", error=error, account_id=account_id)
 
 
 def _unknown() -> BadRequest:

@@ -1,14 +1,20 @@
 """A cron ping: every account of a provider, the longest untouched first, several at a time, within the budget.
 
-One account's trouble is its own: the others are worked on all the same, and what was unforeseen is raised at the end.
-Only a store that is out of reach ends the sweep at once.
+    one account's work ends with       the ping
+    a result                           has it among its own
+    an error nobody has foreseen       has "failed" for it, with the error's slug as the reason, and goes on: what is
+                                       wrong with one mailbox must not hide what became of the others
+    a store that is out of reach       begins nothing more, and raises it when what has begun is done
+
+A failed account does not ask for another ping (`more`): what nobody has foreseen is not mended by asking at once, and
+the next ping in turn tries it again.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from shared.core.errors import StoreDown
+from shared.core.errors import StoreDown, TidemarkError
 from shared.sync.ports import Clock
 
 MAILBOXES_AT_ONCE = 8
@@ -19,32 +25,55 @@ FINE = frozenset({"synced", "no_new_messages"})
 async def sweep(
     account_ids: Sequence[str],
     work: Callable[[str], Awaitable[dict[str, Any] | None]],
+    tell: Callable[[str, Exception], None],
     deadline_s: float,
     clock: Clock,
 ) -> dict[str, Any]:
-    """`work` syncs one account; None: it is gone. What the time did not reach is left for the next ping (`more`)."""
+    """`work` syncs one account; None: it is gone. `tell` is told of every account that failed.
+
+    What the time did not reach is left for the next ping (`more`). Raises StoreDown.
+    """
     waiting = list(reversed(account_ids))
     results: list[dict[str, Any]] = []
-    errors: list[BaseException] = []
+    down: list[StoreDown] = []
 
     async def worker() -> None:
         while waiting and clock.now_s() < deadline_s:
-            done = await asyncio.gather(work(waiting.pop()), return_exceptions=True)
-            for result in done:
-                if not isinstance(result, BaseException):
-                    results.extend([result] if result else [])
-                    continue
-                errors.append(result)
-                if isinstance(result, StoreDown):
-                    waiting.clear()
+            account_id, began_s = waiting.pop(), clock.now_s()
+            try:
+                result = await work(account_id)
+            except StoreDown as error:
+                down.append(error)
+                waiting.clear()
+                return
+            except Exception as error:
+                tell(account_id, error)
+                result = _failed(account_id, error, clock.now_s() - began_s)
+            results.extend([result] if result else [])
 
     await asyncio.gather(*(worker() for _ in range(min(MAILBOXES_AT_ONCE, len(waiting)))))
-    if errors:
-        raise errors[0]
+    if down:
+        raise down[0]
     results.sort(key=lambda result: result["status"] in FINE)
     return {
         "status": "swept",
         "accounts": len(results),
         "results": results[:RESULTS_MAX],
         "more": bool(waiting) or any(result["more"] for result in results),
+    }
+
+
+def _failed(account_id: str, error: Exception, duration_s: float) -> dict[str, Any]:
+    """In the form of a sync's answer; what it had done until then is in the log, and counted nowhere."""
+    return {
+        "status": "failed",
+        "account_id": account_id,
+        "count": 0,
+        "changes": {"created": 0, "updated": 0, "deleted": 0},
+        "api_calls": 0,
+        "quota_units": 0,
+        "redis_requests": 0,
+        "duration_s": round(duration_s, 3),
+        "more": False,
+        "reason": error.slug if isinstance(error, TidemarkError) else "internal",
     }

@@ -184,6 +184,25 @@ def test_an_account_whose_token_cannot_be_opened_stops_no_other(stand: Stand) ->
     assert (swept["results"][0]["reason"], swept["more"]) == ("seal_broken", True)
 
 
+def test_an_account_that_cannot_be_understood_is_told_as_failed_and_stops_no_other(
+    stand: Stand, capfd: pytest.CaptureFixture[str]
+) -> None:
+    address = stand.mailbox(1)
+    poisoned, healthy = stand.connect(address), stand.connect(stand.mailbox(1))
+    stand.redis.valkey.call("HSET", f"td:{poisoned}:account", "watch_until_s", "1", "watch_renewed_s", address)
+    swept = stand.ping()
+    assert [(result["account_id"], result["status"]) for result in swept["results"]] == [
+        (poisoned, "failed"),
+        (healthy, "synced"),
+    ]
+    assert swept["results"][0].keys() == {*swept["results"][1].keys(), "reason"}
+    assert (swept["results"][0]["reason"], swept["more"]) == ("internal", False)
+    told = capfd.readouterr().err
+    assert '"event":"sync_failed"' in told
+    assert "builtins.ValueError" in told
+    assert address not in told
+
+
 def test_a_redis_that_fails_in_the_middle_of_a_ping_is_503_and_loses_nothing(stand: Stand) -> None:
     addresses = [stand.mailbox(2) for _ in range(3)]
     accounts = [stand.connect(address) for address in addresses]
@@ -213,6 +232,10 @@ def test_a_budget_that_is_spent_leaves_the_rest_to_the_next_call(stand_with: Cal
     assert arrived in stand.folded(account_id), "new mail waited for old mail"
 
 
+def _unforeseen(account_id: str, error: Exception) -> None:
+    raise AssertionError(account_id) from error
+
+
 async def test_a_ping_tells_at_most_100_results_failures_first() -> None:
     async def work(account_id: str) -> dict[str, Any]:
         await asyncio.sleep(0)
@@ -220,7 +243,7 @@ async def test_a_ping_tells_at_most_100_results_failures_first() -> None:
         return {"account_id": account_id, "status": status, "more": False}
 
     clock = SystemClock()
-    swept = await sweep([str(n) for n in range(150)], work, clock.now_s() + 60, clock)
+    swept = await sweep([str(n) for n in range(150)], work, _unforeseen, clock.now_s() + 60, clock)
     assert (swept["accounts"], len(swept["results"])) == (150, 100)
     assert [result["account_id"] for result in swept["results"][:3]] == ["49", "99", "149"]
     assert {result["status"] for result in swept["results"][3:]} == {"synced"}
@@ -233,6 +256,6 @@ async def test_accounts_that_a_ping_does_not_reach_are_left_for_the_next() -> No
         await asyncio.sleep(0.05)
         return {"account_id": account_id, "status": "synced", "more": False}
 
-    swept = await sweep([str(n) for n in range(100)], work, clock.now_s() + 0.08, clock)
+    swept = await sweep([str(n) for n in range(100)], work, _unforeseen, clock.now_s() + 0.08, clock)
     assert 0 < swept["accounts"] < 100
     assert swept["more"]

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from shared.core.errors import StoreDown
+from shared.core.errors import ContractBroken, StoreDown
 from shared.sync.sweep import MAILBOXES_AT_ONCE, RESULTS_MAX, sweep
 from tests.sync.desk import START_S, SleepingClock
+from tests.world import Killed
 
 
 class Sweep:
@@ -17,6 +18,7 @@ class Sweep:
         self.outcomes = outcomes
         self.clock = SleepingClock()
         self.begun: list[str] = []
+        self.told: list[tuple[str, type[Exception]]] = []
         self.at_once = self.at_once_max = 0
 
     async def work(self, account_id: str) -> dict[str, Any] | None:
@@ -27,12 +29,15 @@ class Sweep:
         await self.clock.sleep(10)
         self.at_once -= 1
         found = self.outcomes.get(account_id, {"status": "synced", "more": False})
-        if isinstance(found, Exception):
+        if isinstance(found, BaseException):
             raise found
         return {"account_id": account_id, **found} if found is not None else None
 
     async def run(self, *account_ids: str, budget_s: float = 1e6) -> dict[str, Any]:
-        return await sweep(account_ids, self.work, START_S + budget_s, self.clock)
+        return await sweep(account_ids, self.work, self.tell, START_S + budget_s, self.clock)
+
+    def tell(self, account_id: str, error: Exception) -> None:
+        self.told.append((account_id, type(error)))
 
 
 async def test_every_account_is_worked_on_the_longest_untouched_first() -> None:
@@ -76,11 +81,26 @@ async def test_an_account_that_is_gone_is_no_result() -> None:
     assert (await Sweep(a=None).run("a", "b"))["accounts"] == 1
 
 
-async def test_what_was_unforeseen_in_one_account_is_raised_after_the_others_are_done() -> None:
-    ping = Sweep(a=ZeroDivisionError())
-    with pytest.raises(ZeroDivisionError):
-        await ping.run("a", *(f"b{n}" for n in range(20)))
-    assert len(ping.begun) == 21
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [(ZeroDivisionError("robin@example.com"), "internal"), (ContractBroken("odd"), "contract_broken")],
+)
+async def test_what_was_unforeseen_in_one_account_is_its_result_and_the_ping_goes_on(
+    error: Exception, reason: str
+) -> None:
+    ping = Sweep(a=error)
+    result = await ping.run("a", *(f"b{n}" for n in range(20)))
+    assert (len(ping.begun), result["accounts"], result["more"]) == (21, 21, False)
+    failed = result["results"][0]
+    assert (failed["account_id"], failed["status"], failed["reason"]) == ("a", "failed", reason)
+    assert (failed["count"], failed["more"], failed["duration_s"]) == (0, False, 10.0)
+    assert ping.told == [("a", type(error))]
+
+
+async def test_a_process_that_ends_is_nobodys_result() -> None:
+    ping = Sweep(a=Killed())
+    with pytest.raises(Killed):
+        await ping.run("a")
 
 
 async def test_without_a_store_the_sweep_ends() -> None:
