@@ -11,14 +11,17 @@
 `called` is deleted by BEGIN, so what comes after a sync has begun and ended wakes the next one. A caller that died is
 forgotten by the TTL; until then, and where no push comes any more, the cron ping finds the hint.
 
-A repeat after a lost reply counts once more (harmless: one look more). Gmail's pushes name an address, not an account,
-so that script reads one key to learn the name of the next: it cannot name its keys in advance, and goes without
-Upstash's key-locking flag (the database is locked for its few microseconds). History ids are compared as text: Lua's
-numbers end at 2^53.
+A repeat after a lost reply counts once more (harmless: one look more) and wakes whom the first would have woken:
+`called` holds the request's own random name, so that what it has set itself does not look like another's.
+
+Gmail's pushes name an address, not an account, so that script reads one key to learn the name of the next: it cannot
+name its keys in advance, and goes without Upstash's key-locking flag (the database is locked for its few microseconds).
+History ids are compared as text: Lua's numbers end at 2^53.
 
 Source: https://upstash.com/docs/redis/overall/llms-txt (Lua: key locking)
 """
 
+import os
 from collections.abc import Sequence
 
 import orjson
@@ -38,7 +41,7 @@ local function above(a, b)
   if #a ~= #b then return #a > #b end
   return a > b
 end
-local function note(due, account, lease, called, name, history_id, ask, subscription)
+local function note(by, due, account, lease, called, name, history_id, ask, subscription)
   local was = redis.call('HMGET', account,
     'state', 'reached', 'hint_history', 'hint_given_up', 'looked_s', 'watch_id', 'watch_ask')
   if was[1] ~= 'active' then return false end
@@ -53,33 +56,34 @@ local function note(due, account, lease, called, name, history_id, ask, subscrip
     redis.call('HSET', account, 'watch_ask', ask)
   end
   redis.call('HINCRBY', account, 'pushes', 1)
-  return redis.call('EXISTS', lease) == 0 and redis.call('SET', called, '1', 'NX', 'PX', CALLED_MS) and true
+  if redis.call('EXISTS', lease) == 1 then return false end
+  return redis.call('SET', called, by, 'NX', 'PX', CALLED_MS) ~= false or redis.call('GET', called) == by
 end
 """.replace("CALLED_MS", str(CALLED_MS))
 
-# KEYS addresses due; ARGV history id or '', then the address as it may be found, newest key first
+# KEYS addresses due; ARGV by, history id or '', then the address as it may be found, newest key first
 GMAIL = (
     _NOTE
     + """
-for i = 2, #ARGV do
+for i = 3, #ARGV do
   local name = redis.call('HGET', KEYS[1], ARGV[i])
   if name then
     local of = 'td:' .. name .. ':'
-    if note(KEYS[2], of .. 'account', of .. 'lease', of .. 'called', name, ARGV[1], '', '') then return {name} end
-    return {}
+    local woken = note(ARGV[1], KEYS[2], of .. 'account', of .. 'lease', of .. 'called', name, ARGV[2], '', '')
+    return woken and {name} or {}
   end
 end
 return {}
 """
 )
 
-# KEYS due, then account lease called of each; ARGV account, ask, subscription of each
+# KEYS due, then account lease called of each; ARGV by, then account, ask, subscription of each
 OUTLOOK = (
     _NOTE
     + """
 local woken = {}
-for i = 1, #ARGV, 3 do
-  if note(KEYS[1], KEYS[i + 1], KEYS[i + 2], KEYS[i + 3], ARGV[i], '', ARGV[i + 1], ARGV[i + 2]) then
+for i = 2, #ARGV, 3 do
+  if note(ARGV[1], KEYS[1], KEYS[i], KEYS[i + 1], KEYS[i + 2], ARGV[i], '', ARGV[i + 1], ARGV[i + 2]) then
     woken[#woken + 1] = ARGV[i]
   end
 end
@@ -107,7 +111,7 @@ class RedisHints:
         return await self._run(OUTLOOK, [keys.due("outlook"), *of], [part for hint in hints for part in hint])
 
     async def _run(self, script: str, names: Sequence[str], args: Sequence[str]) -> list[str]:
-        command = orjson.dumps(["EVAL", script, len(names), *names, *args])
+        command = orjson.dumps(["EVAL", script, len(names), *names, os.urandom(8).hex(), *args])
         for attempt in range(ATTEMPTS):
             try:
                 answer = await self._http.send(

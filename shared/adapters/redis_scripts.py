@@ -1,7 +1,8 @@
 """Every state transition of a sync as a Lua script: atomic, and idempotent under a lost reply.
 
     script     guards                         a repeat
-    BEGIN      state, hold, lease, breaker    by the same owner begins again with a higher fence
+    BEGIN      state, hold, lease, breaker    by the same owner begins again with a higher fence; that it was called
+                                              for by a push is kept with the owner, since `called` is gone by then
     APPEND     fence, version                 of the last step id returns what that step returned
     RENEW      fence                          renews again
     FAILED     -                              counts one failure more (harmless: it opens the breaker sooner)
@@ -50,7 +51,8 @@ end
 if lost ~= '' then redis.call('HSET', account, 'lost', lost) end
 redis.call('HINCRBY', account, 'fence', 1)
 redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
-return {'ok', probe, redis.call('HGETALL', account), redis.call('DEL', KEYS[9])}
+if redis.call('DEL', KEYS[9]) == 1 then redis.call('HSET', account, 'woken', ARGV[1]) end
+return {'ok', probe, redis.call('HGETALL', account), redis.call('HGET', account, 'woken') == ARGV[1] and 1 or 0}
 """
 
 # KEYS account lease; ARGV fence, owner, ttl_ms

@@ -75,6 +75,16 @@ async def test_a_begin_whose_reply_was_lost_begins_again(stored: Stored, kind: A
     await stored.append(begun, f"{begun.fence}.1", events=[EVENT])
 
 
+@pytest.mark.parametrize("kind", ["drop_request", "drop_reply"])
+async def test_who_was_called_for_knows_it_though_the_reply_was_lost(stored: Stored, kind: Any) -> None:
+    stored.call("SET", stored.of("called"), "a push")
+    stored.redis.bridge.inject(kind)
+    assert (await stored.begin()).pushed
+    assert stored.call("EXISTS", stored.of("called")) == 0
+    stored.call("DEL", stored.of("lease"))
+    assert not (await stored.begin(stored.another(), owner="o2")).pushed
+
+
 async def test_without_redis_there_is_no_sync(stored: Stored) -> None:
     stored.redis.bridge.inject("refuse", times=9)
     with pytest.raises(StoreDown):
