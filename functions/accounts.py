@@ -16,7 +16,7 @@ from starlette.responses import RedirectResponse, Response
 
 from shared.bodies import parsed
 from shared.consent import CALLBACKS, Consent, ConsentRefused, returned
-from shared.core.errors import BadRequest, RetryLater
+from shared.core.errors import BadRequest, ContractBroken, RetryLater
 from shared.edge import guarded, json_answer, json_object, read_body, require_key, require_method, segments
 from shared.log import log
 from shared.pages import page
@@ -118,9 +118,10 @@ async def _in_a_browser(
         return await answer(request, wiring, wiring.consent(_public_url(request)))
     except BadRequest as error:
         refused = error
-    except RetryLater as error:
-        log("consent_failed", level="warning", error=error)
-        refused = BadRequest(502, error.slug, "The provider, or our store, did not answer. Please try again.")
+    except (RetryLater, ContractBroken) as error:
+        log("consent_failed", level="error" if isinstance(error, ContractBroken) else "warning", error=error)
+        text = "The provider, or our store, did not answer as it should. Please try again."
+        refused = BadRequest(502, error.slug, text)
     title = "This mailbox was not connected"
     back, missing = (refused.back, refused.missing) if isinstance(refused, ConsentRefused) else ("", ())
     return page(title, str(refused), items=missing, back=back, status=refused.status)

@@ -8,9 +8,13 @@
     refused with a page                no cookie, another browser, a used or old state; "no" at the provider; a
                                        permission left out (it says which); a code that does not work
 
-Over https the cookie is `__Host-`, Secure and SameSite=None: Microsoft's answer comes as a form posted from its own
-site. Over http (loopback only, nothing else is accepted as PUBLIC_URL) browsers keep no such cookie: there the answer
-comes in the query, and Lax will do. A cookie that is there is kept, so that two tabs can connect two mailboxes.
+    cookie             over https                            over http (loopback only: nothing else is a PUBLIC_URL)
+    Google's           __Host-, Secure, SameSite=Lax         Lax
+    Microsoft's        __Host-, Secure, SameSite=None: the   Lax, and the answer comes in the query: browsers keep no
+                       answer is a form posted from its site  Secure cookie there
+
+Each provider has its own, else one tab would take from the other's cookie what that needs. A cookie that is there is
+kept, so that two tabs can connect two mailboxes of the same provider.
 """
 
 import re
@@ -51,16 +55,24 @@ class Consent:
     def _secure(self) -> bool:
         return self._url.startswith("https:")
 
-    @property
-    def cookie_name(self) -> str:
-        return "__Host-tidemark-consent" if self._secure else "tidemark-consent"
+    def _by_form(self, provider: str) -> bool:
+        return self._secure and provider == "outlook"
 
-    def _cookie(self, browser: str) -> str:
-        kind = "SameSite=None; Secure" if self._secure else "SameSite=Lax"
-        return f"{self.cookie_name}={browser}; Path=/; Max-Age={LIFE_S}; HttpOnly; {kind}"
+    def _cookie_name(self, provider: str) -> str:
+        return f"{'__Host-' if self._secure else ''}tidemark-consent-{provider}"
+
+    def _cookie(self, provider: str, browser: str) -> str:
+        same_site = "None" if self._by_form(provider) else "Lax"
+        kind = f"SameSite={same_site}{'; Secure' if self._secure else ''}"
+        return f"{self._cookie_name(provider)}={browser}; Path=/; Max-Age={LIFE_S}; HttpOnly; {kind}"
 
     def link(self, provider: str, user_id: str, return_to: str) -> str:
         """The URL to send the person to. 400 for a `return_to` of an origin that is not allowed."""
+        s = self._settings
+        ids = {"gmail": s.google_client_id, "outlook": s.microsoft_client_id}
+        secrets = {"gmail": s.google_client_secret, "outlook": s.microsoft_client_secret}
+        if not ids[provider] or not secrets[provider]:
+            raise BadRequest(400, "provider_off", "this provider's OAuth client is not configured here")
         if return_to and not _is_allowed(return_to, self._settings.return_to_origins):
             raise BadRequest(400, "return_to_refused", "return_to is not at one of RETURN_TO_ORIGINS")
         return f"{self._url}/connect?{urlencode({'link': self._consents.link(provider, user_id, return_to)})}"
@@ -70,7 +82,7 @@ class Consent:
         link = self._consents.opened(text)
         if link is None:
             raise BadRequest(400, "link_expired", "This link is not good any more. Ask for a new one.")
-        browser = cookies.get(self.cookie_name, "")
+        browser = cookies.get(self._cookie_name(link.provider), "")
         if not _SECRET.fullmatch(browser):
             browser = new_secret()
         callback = f"{self._url}/callback/{CALLBACKS[link.provider]}"
@@ -79,16 +91,18 @@ class Consent:
             secret: object = verifier
             to = google_auth.authorize_url(self._settings, state=state, verifier=verifier, redirect_uri=callback)
         else:
-            flow = await microsoft_auth.start_flow(self._settings, callback, self._http, by_form=self._secure)
+            flow = await microsoft_auth.start_flow(
+                self._settings, callback, self._http, by_form=self._by_form(link.provider)
+            )
             state, secret, to = flow.state, flow.data, flow.url
         await self._consents.begin(state, link, browser, secret)
-        return to, self._cookie(browser)
+        return to, self._cookie(link.provider, browser)
 
     async def finish(
         self, provider: str, answer: Mapping[str, str], cookies: Mapping[str, str]
     ) -> tuple[Link, Refreshed]:
         """The tokens of a granted consent. Raises BadRequest, ConsentRefused once it is known where to go back to."""
-        browser, state = cookies.get(self.cookie_name, ""), answer.get("state", "")
+        browser, state = cookies.get(self._cookie_name(provider), ""), answer.get("state", "")
         begun = None
         if _SECRET.fullmatch(browser) and 0 < len(state) <= 256:
             begun = await self._consents.take(state, browser)
@@ -134,4 +148,5 @@ def _is_allowed(return_to: str, origins: tuple[str, ...]) -> bool:
 
 def _origin(url: str) -> tuple[str, str, int]:
     parts = urlsplit(url)
-    return parts.scheme, (parts.hostname or "").lower(), parts.port or _PORTS[parts.scheme]
+    port = _PORTS[parts.scheme] if parts.port is None else parts.port
+    return parts.scheme, (parts.hostname or "").lower(), port

@@ -74,7 +74,10 @@ class Consents:
         sealed = await self._redis.once(["GETDEL", keys.consent(digest(state))])
         if not isinstance(sealed, str):
             return None
-        said: Mapping[str, Any] = orjson.loads(self._sealer.open(sealed, **_BEGUN))
+        try:
+            said: Mapping[str, Any] = orjson.loads(self._sealer.open(sealed, **_BEGUN))
+        except SealBroken:  # its key has been taken away since
+            return None
         if not hmac.compare_digest(said["browser"], digest(browser)):
             return None
         return Begun(Link(**said["link"]), said["browser"], said["secret"])

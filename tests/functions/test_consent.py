@@ -4,7 +4,7 @@ import re
 import time
 from collections.abc import Iterator, Sequence
 from html import unescape
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
 import httpx
@@ -13,6 +13,10 @@ import pytest
 from infra.emulators.graph.emulator import GraphEmulator
 from infra.emulators.graph.grants import CLIENT_ID, CLIENT_SECRET
 from infra.emulators.server import Server
+from shared.adapters.clock import SystemClock
+from shared.adapters.consents import Consents
+from shared.adapters.redis_client import RedisClient
+from shared.adapters.sealing import Sealer
 from tests.conftest import RedisRest
 from tests.push_world import PushWorld
 from tests.world import ADDRESS
@@ -256,6 +260,25 @@ def test_a_code_that_does_not_work_is_refused(world: PushWorld, browser: Browser
         "https://app.example/\r\nset-cookie: a=b",
         "https://app.example/ä",
         "https://[app.example/",
+        "https:///app.example/",
+        "https:app.example/",
+        "https:/app.example/",
+        "https://app.example./",
+        "https://app.example%2eevil.example/",
+        "https://app.example:0/",
+        "https://app.example:99999/",
+        "https://app.example:443@evil.example/",
+        "https://APP.EXAMPLE.evil.example/",
+        "https://evil.example#@app.example/",
+        "https://evil.example?https://app.example/",
+        "https://evil.example/https://app.example",
+        "https://app.example;evil.example/",
+        "\\\\evil.example/",
+        "/\\evil.example/",
+        "https://app.example\t.evil.example/",
+        " https://app.example/",
+        "data:text/html,x",
+        "HTTP://APP.EXAMPLE/",
     ],
 )
 def test_nobody_is_sent_to_an_origin_that_is_not_allowed(world: PushWorld, return_to: str) -> None:
@@ -269,6 +292,50 @@ def test_nobody_is_sent_to_an_origin_that_is_not_allowed(world: PushWorld, retur
 )
 def test_an_allowed_origin_is_one_however_it_is_written(world: PushWorld, return_to: str) -> None:
     assert link(world, return_to=return_to)
+
+
+@pytest.mark.parametrize(("age_s", "good"), [(595, True), (605, False)])
+def test_a_link_is_good_for_ten_minutes(world: PushWorld, browser: Browser, age_s: float, good: bool) -> None:
+    class Earlier(SystemClock):
+        def now_s(self) -> float:
+            return super().now_s() - age_s
+
+    made = Consents(cast(RedisClient, None), Sealer([b"k" * 32]), Earlier()).link("gmail", "user-1", "")
+    answer = browser.go(f"{world.functions.url}/accounts/connect?link={made}")
+    assert answer.status_code == (302 if good else 400)
+    if not good:
+        assert "not good any more" in refused(world, answer)
+        assert world.redis.valkey.call("KEYS", "td:consent:*") == []
+
+
+def test_an_answer_that_comes_after_ten_minutes_is_refused(world: PushWorld, browser: Browser) -> None:
+    callback = browser.google(link(world))
+    (state,) = cast(list[bytes], world.redis.valkey.call("KEYS", "td:consent:*"))
+    world.redis.valkey.call("DEL", state)  # as its TTL does
+    refused(world, browser.go(callback))
+
+
+def test_a_begun_consent_whose_key_is_gone_is_refused(world: PushWorld, browser: Browser) -> None:
+    callback = browser.google(link(world))
+    (state,) = cast(list[bytes], world.redis.valkey.call("KEYS", "td:consent:*"))
+    world.redis.valkey.call("SET", state, "v1.00000000.AAAA")
+    refused(world, browser.go(callback))
+
+
+def test_two_tabs_connect_a_mailbox_of_each_provider(world: PushWorld, browser: Browser) -> None:
+    microsoft = browser.microsoft(link(world, "outlook"), ("Mail.Read", "User.Read"))
+    google = browser.google(link(world))
+    assert browser.go(microsoft).status_code == 200
+    assert browser.go(google).status_code == 200
+    assert {each["provider"] for each in accounts(world)} == {"gmail", "outlook"}
+
+
+def test_an_app_that_the_provider_refuses_is_told_with_a_page(world: PushWorld, browser: Browser) -> None:
+    callback = browser.google(link(world))
+    world.gmail.identity.fail_next(1, "unauthorized_client")
+    answer = browser.go(callback)
+    assert (answer.status_code, answer.headers["content-type"]) == (502, "text/html; charset=utf-8")
+    assert accounts(world) == []
 
 
 @pytest.mark.parametrize("text", ["", "x", "v1.5e318f8c.AAAA", "v1.00000000." + "A" * 80])
