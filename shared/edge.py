@@ -111,12 +111,12 @@ def _answer(error: Exception) -> Response:
         case StoreDown():
             log("store_down", level="error", error=error)
             response = problem(503, error.slug, "Redis is out of reach")
-            response.headers["retry-after"] = _whole_seconds(error.after_s) or str(STORE_RETRY_AFTER_S)
+            response.headers["retry-after"] = whole_seconds(error.after_s) or str(STORE_RETRY_AFTER_S)
             return response
         case RetryLater():
             log("provider_failed", level="warning", error=error)
             response = problem(502, error.slug, "the provider does not answer now")
-            if after := _whole_seconds(error.after_s):
+            if after := whole_seconds(error.after_s):
                 response.headers["retry-after"] = after
             return response
         case NeedsUser():
@@ -126,7 +126,7 @@ def _answer(error: Exception) -> Response:
             return problem(500, "internal", "something went wrong here; it has been logged")
 
 
-def _whole_seconds(after_s: float | None) -> str | None:
+def whole_seconds(after_s: float | None) -> str | None:
     return None if after_s is None or not math.isfinite(after_s) else str(max(1, math.ceil(after_s)))
 
 

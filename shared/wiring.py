@@ -36,6 +36,7 @@ from shared.core.errors import BadRequest
 from shared.core.message import instant
 from shared.edge import json_answer
 from shared.log import log
+from shared.reading import Reading
 from shared.sync import alerts, parked
 from shared.sync.calls import Calls, Limits
 from shared.sync.connect import Connected
@@ -100,6 +101,10 @@ class Wiring:
     @cached_property
     def connecting(self) -> Connecting:
         return Connecting(self.redis, self.accounts, self.sealer, self.clock)
+
+    @cached_property
+    def reading(self) -> Reading:
+        return Reading(self.settings, self.redis, self.providers, self.sealer, self.clock)
 
     def consent(self, public_url: str) -> Consent:
         return Consent(self.settings, self.http, Consents(self.redis, self.sealer, self.clock), public_url)
@@ -239,7 +244,8 @@ class Wiring:
         patience = Patience(s.max_retries, s.quarantine_after)
         kept = parked.load(fields.get("parked"))
         outage = parked.load_outage(fields.get("outage"))
-        steps = Steps(store, stream, hydrator, self.clock, patience, of.cache_tag, kept, outage)
+        unnamed = fields.get("unnamed", "")
+        steps = Steps(store, stream, hydrator, self.clock, patience, of.cache_tag, kept, outage, unnamed)
         cursor = of.cursor(begun, stream)
         objectives = Objectives(s.slow_sync_threshold, s.freshness_objective)
         raised = alerts.load(fields.get("alerts"))

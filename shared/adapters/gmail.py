@@ -13,13 +13,15 @@ from shared.adapters.http_client import HttpClient
 from shared.config import Settings
 from shared.core import backoff
 from shared.core.errors import ContractBroken, ProviderDown, RetryLater
+from shared.core.message import Folder
 from shared.core.quota import PRICES, Governor, Window
-from shared.protocol.gmail import beginning, history, refusal
+from shared.protocol.gmail import beginning, history, labels, message, refusal
 from shared.protocol.gmail import stream as protocol
 from shared.protocol.gmail import watch as watching
 from shared.protocol.gmail.cursor import Cursor, Judged, decode, encode
 from shared.protocol.gmail.known import LabelTable
 from shared.protocol.gmail.message import Reading
+from shared.protocol.gmail.reading import GmailReading
 from shared.protocol.status import Kind
 from shared.protocol.wire import Request, Response
 from shared.sync.ports import Begun, Clock
@@ -55,9 +57,14 @@ class GmailTransport:
         await self._access.refused(self._token)
 
 
+def _labels(fields: Mapping[str, str]) -> LabelTable:
+    return LabelTable(orjson.loads(fields.get("labels", "[]")))
+
+
 class Gmail:
     name = "gmail"
     lapsing_s = watching.LAPSING_S
+    readers_alone = False
 
     def __init__(self, settings: Settings, http: HttpClient, clock: Clock) -> None:
         self._settings = settings
@@ -66,6 +73,7 @@ class Gmail:
         self.prices = PRICES[settings.gmail_quota]
         self.governor: Governor | None = Governor.per_minute(settings.gmail_units_per_minute)
         self.cache_tag = f"{settings.gmail_format[0]}{settings.body_bytes_max}"
+        self.reading_tag = f"r{settings.body_bytes_max}"
 
     async def refresh(self, refresh_token: str) -> Refreshed:
         found = await google_auth.refresh(self._settings, refresh_token, self._http)
@@ -111,14 +119,23 @@ class Gmail:
         wanted = self._settings.initial_sync_messages
         return encode(beginning.first(history_id, wanted, self._clock.now_s(), snapshot_id))
 
-    def transport(self, access: Access) -> GmailTransport:
+    def transport(self, access: Access, *, for_readers: bool = False) -> GmailTransport:
         return GmailTransport(self._http, self._settings.gmail_api_url, access)
 
     def stream(self, fields: Mapping[str, str]) -> protocol.GmailStream:
         settings = self._settings
         reading = Reading(settings.gmail_fields, settings.gmail_format, settings.body_bytes_max)
-        labels = LabelTable(orjson.loads(fields.get("labels", "[]")))
-        return protocol.GmailStream(self.prices, reading, labels, settings.gmail_batch_size)
+        return protocol.GmailStream(self.prices, reading, _labels(fields), settings.gmail_batch_size)
+
+    def reading(self, fields: Mapping[str, str], *, in_turn: bool = False) -> GmailReading:
+        """What is needed of a message is all that is asked for, whatever GMAIL_FIELDS and GMAIL_FORMAT say."""
+        settings = self._settings
+        reading = Reading("id", message.FULL, settings.body_bytes_max, for_readers=True)
+        return GmailReading(self.prices, reading, _labels(fields), settings.gmail_batch_size)
+
+    def folders(self, fields: Mapping[str, str]) -> Generator[Request, Response, list[Folder]]:
+        """A sync learns the labels' ids only."""
+        return labels.parse((yield labels.request(self.prices)))
 
     def cursor(self, begun: Begun, opened: protocol.GmailStream) -> Cursor:
         """Where the mailbox's reading stands; lists again where state was lost or a person asked for it."""

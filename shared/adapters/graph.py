@@ -8,18 +8,19 @@ Source: https://learn.microsoft.com/en-us/graph/api/user-get
 
 import secrets
 from collections.abc import Generator, Mapping
+from dataclasses import replace
 
 import orjson
 
 from shared.adapters import microsoft_auth
 from shared.adapters.access import Access, Refreshed
 from shared.adapters.client_state import client_state_keys
-from shared.adapters.graph_http import GraphTransport, exchange
+from shared.adapters.graph_http import IN_FLIGHT_MAX, READERS, GraphTransport, exchange
 from shared.adapters.http_client import HttpClient
 from shared.config import Settings
 from shared.core import backoff
 from shared.core.errors import ContractBroken, ProviderDown, RetryLater
-from shared.core.message import instant
+from shared.core.message import Folder, instant
 from shared.core.quota import Governor, Window
 from shared.protocol.graph import batch, delta, refusal, subscription
 from shared.protocol.graph.chains import PIN_S, Mailbox
@@ -30,6 +31,7 @@ from shared.protocol.graph.folders import FolderTable
 from shared.protocol.graph.known import Prefixes
 from shared.protocol.graph.message import Reading
 from shared.protocol.graph.notification import client_state
+from shared.protocol.graph.reading import GraphReading
 from shared.protocol.graph.stream import GraphStream
 from shared.protocol.status import Kind
 from shared.protocol.wire import Request, Response
@@ -43,6 +45,7 @@ class Graph:
     name = "outlook"
     lapsing_s = subscription.LAPSING_S
     governor: Governor | None = None
+    readers_alone = True
 
     def __init__(self, settings: Settings, http: HttpClient, clock: Clock) -> None:
         self._settings = settings
@@ -50,6 +53,7 @@ class Graph:
         self._clock = clock
         self._reading = Reading(settings.outlook_body, settings.body_bytes_max)
         self.cache_tag = f"{settings.outlook_body[0]}{settings.body_bytes_max}"
+        self.reading_tag = f"r{self.cache_tag}"
 
     async def refresh(self, refresh_token: str) -> Refreshed:
         """With msal's cache, or with a bare refresh token at first; asked for when the access token is of no use."""
@@ -121,15 +125,26 @@ class Graph:
     def unwatch(self, fields: Mapping[str, str]) -> Generator[Request, Response, None] | None:
         return subscription.end(fields["watch_id"]) if fields.get("watch_id") else None
 
-    def transport(self, access: Access) -> GraphTransport:
-        return GraphTransport(self._http, self._settings, access)
+    def transport(self, access: Access, *, for_readers: bool = False) -> GraphTransport:
+        return GraphTransport(self._http, self._settings, access, READERS if for_readers else IN_FLIGHT_MAX)
 
     def stream(self, fields: Mapping[str, str]) -> GraphStream:
+        return GraphStream(self._mailbox(fields, self._reading))
+
+    def reading(self, fields: Mapping[str, str], *, in_turn: bool = False) -> GraphReading:
+        return GraphReading(self._mailbox(fields, replace(self._reading, for_readers=True)), in_turn=in_turn)
+
+    def _mailbox(self, fields: Mapping[str, str], reading: Reading) -> Mailbox:
         settings = self._settings
-        asking = Asking(settings.graph_api_url, settings.outlook_page_size, self._reading)
+        asking = Asking(settings.graph_api_url, settings.outlook_page_size, reading)
         folders = FolderTable(fields.get("folders"), settings.outlook_folders)
         prefixes = Prefixes(orjson.loads(fields.get("ids", "[]")))
-        return GraphStream(Mailbox(asking, folders, prefixes, Debts(fields.get("debts"))))
+        return Mailbox(asking, folders, prefixes, Debts(fields.get("debts")))
+
+    def folders(self, fields: Mapping[str, str]) -> Generator[Request, Response, list[Folder]]:
+        """As the folder chain has told them; none before the first sync."""
+        yield from ()
+        return FolderTable(fields.get("folders"), self._settings.outlook_folders).for_readers()
 
     def cursor(self, begun: Begun, opened: GraphStream) -> Cursor:
         """Where the mailbox's reading stands; walks again where state was lost or a person asked for it."""

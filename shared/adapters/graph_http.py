@@ -27,7 +27,8 @@ from shared.protocol.graph import batch, refusal
 from shared.protocol.wire import Request, Response
 
 BODY_BYTES_MAX = 64 * 1024 * 1024
-IN_FLIGHT_MAX = 2  # of a mailbox's four: one more is for readers and renewals, one for what others do (facts A2)
+IN_FLIGHT_MAX = 2  # of a mailbox's four: one more is for readers, one for what others do (facts A2)
+READERS = 1  # in flight, of all readers: who has the permit (sync/reading.py)
 PAGE_SIZE_MIN = 5
 FINE_PAGES = 10
 SIZE = re.compile(r"odata\.maxpagesize=\d+")
@@ -88,12 +89,12 @@ class PageSize:
 class GraphTransport:
     """One mailbox's requests, with the count of an invocation."""
 
-    def __init__(self, http: HttpClient, settings: Settings, access: Access) -> None:
+    def __init__(self, http: HttpClient, settings: Settings, access: Access, permits: int) -> None:
         self._http = http.counted()
         self._origin = settings.graph_api_url
         self._access = access
         self._token = ""
-        self._in_flight = InFlight(min(IN_FLIGHT_MAX, settings.outlook_max_parallel_pages))
+        self._in_flight = InFlight(min(permits, settings.outlook_max_parallel_pages))
         self._page_size = PageSize(settings.outlook_page_size)
         self._ahead: dict[str, tuple[Request, asyncio.Task[Response]]] = {}
 

@@ -15,7 +15,19 @@ from shared.core import change
 from shared.core.errors import BadRequest, StoreDown
 from shared.sync.ports import Clock
 
-KEYS_OF_AN_ACCOUNT = ("lease", "hold", "index", "log", "pages", "readers", "refreshing", "called")
+KEYS_OF_AN_ACCOUNT = (
+    "lease",
+    "hold",
+    "index",
+    "log",
+    "pages",
+    "readers",
+    "refreshing",
+    "called",
+    "folders",
+    "reads",
+    "reading",
+)
 SCAN_COUNT = 1000
 ACCOUNTS_AT_ONCE = 100
 CONNECT_TRIES = 3
@@ -137,7 +149,7 @@ class RedisAccounts:
         """Deletes every key of a marked account; the account's hash last, so that a killed deletion is found again."""
         at = "0"
         while True:
-            pattern = keys.message(account_id, "*")
+            pattern = keys.of(account_id, "*:*")  # messages and threads
             answer = await self._redis.once(["SCAN", at, "MATCH", pattern, "COUNT", SCAN_COUNT])
             at, found = str(answer[0]), _strings(answer[1])
             if found:

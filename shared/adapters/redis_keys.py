@@ -10,6 +10,10 @@ td:<id>:pages              hash    a listing while it is read                   
 td:<id>:readers            hash    reader -> "position,seen at"                  with the account
 td:<id>:refreshing         string  one refresh of the access token at a time     seconds
 td:<id>:message:<id>      string  cached message                                CACHE_MESSAGE_TTL
+td:<id>:thread:<id>        string  ids of a thread's messages                    CACHE_MESSAGE_TTL
+td:<id>:folders            string  Gmail's labels with their names               5 minutes
+td:<id>:reads              stream  views, for the warmer, MAXLEN 256             with the account
+td:<id>:reading            string  the readers' permit (Outlook)                 a request's longest time
 td:<id>:called             string  somebody is on the way to sync the account     10 s, or until it begins
 td:consent:<SHA-256>       string  a begun consent, sealed, by its state         10 minutes, or until it is read
 td:accounts                set     account ids
@@ -33,6 +37,10 @@ def of(account_id: str, what: str) -> str:
 
 def message(account_id: str, message_id: str) -> str:
     return f"td:{account_id}:message:{message_id}"
+
+
+def thread(account_id: str, thread_id: str) -> str:
+    return f"td:{account_id}:thread:{thread_id}"
 
 
 def due(provider: str) -> str:

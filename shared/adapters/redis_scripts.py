@@ -63,7 +63,8 @@ redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
 return {'ok', was[2], was[3] or '0', was[4] or '0'}
 """
 
-# KEYS account lease hold index log pages readers perf due failures open probe, then one per cached message
+# KEYS account lease hold index log pages readers perf due failures open probe, then one per cached message (what is
+# cached for readers is richer, and stays), then one per thread that has grown
 # ARGV 1 header (JSON), then events, index deletions, index pairs, field pairs, page pairs, cache triples, perf pairs
 APPEND = """
 local h = cjson.decode(ARGV[1])
@@ -115,7 +116,12 @@ for i = 1, h.index_del do redis.call('HDEL', KEYS[4], ARGV[at]) at = at + 1 end
 for i = 1, h.index_set / 2 do redis.call('HSET', KEYS[4], ARGV[at], ARGV[at + 1]) at = at + 2 end
 for i = 1, h.fields / 2 do redis.call('HSET', account, ARGV[at], ARGV[at + 1]) at = at + 2 end
 for field, value in pairs(h.taken) do
-  if redis.call('HGET', account, field) == value then redis.call('HDEL', account, field) end
+  local now = redis.call('HGET', account, field) or ''
+  if now == value then
+    redis.call('HDEL', account, field)
+  elseif string.sub(now, 1, #value) == value then
+    redis.call('HSET', account, field, string.sub(now, #value + 1))
+  end
 end
 if h.clear then redis.call('DEL', KEYS[6]) end
 for i = 1, h.pages / 2 do redis.call('HSET', KEYS[6], ARGV[at], ARGV[at + 1]) at = at + 2 end
@@ -132,9 +138,14 @@ if h.note_known then
 end
 for i = 1, h.cache do
   local key = KEYS[12 + i]
-  if ARGV[at] == '' then redis.call('DEL', key) else redis.call('SET', key, ARGV[at], 'PX', h.cache_ms) end
+  if ARGV[at] == '' then
+    redis.call('DEL', key)
+  elseif redis.call('GETRANGE', key, 0, 0) ~= 'r' then
+    redis.call('SET', key, ARGV[at], 'PX', h.cache_ms)
+  end
   at = at + 1
 end
+for i = 13 + h.cache, #KEYS do redis.call('DEL', KEYS[i]) end
 if h.perf > 0 then
   local entry = {}
   for i = 1, h.perf do entry[#entry + 1] = ARGV[at] at = at + 1 end

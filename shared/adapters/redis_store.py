@@ -98,6 +98,7 @@ class RedisStore:
                     keys.due(self._provider),
                     *keys.breaker(self._provider),
                     *(keys.message(begun.account_id, message_id) for message_id in step.cache),
+                    *(keys.thread(begun.account_id, thread_id) for thread_id in step.threads),
                 ],
                 [orjson.dumps(header).decode(), *(each for part in parts.values() for each in part)],
             )

@@ -19,6 +19,33 @@ class Body(TypedDict):
     truncated: bool
 
 
+class Bodies(TypedDict):
+    """What is read for an app. `text`: the sender's own, else made from the HTML; None where there is neither."""
+
+    text: Body | None
+    html: Body | None
+
+
+class Folder(TypedDict):
+    """A folder, or a Gmail label. `kind`: "user", "system", or Outlook's well-known name ("inbox", "sentitems", …)."""
+
+    id: str
+    name: str | None
+    kind: str
+    parent_id: str | None
+    hidden: bool
+
+
+class Attachment(TypedDict):
+    """`id` is the provider's; None where the provider has none (Gmail: a small one inside the message)."""
+
+    id: str | None
+    name: str | None
+    content_type: str | None
+    size_bytes: int | None
+    inline: bool
+
+
 # The functional form, because `from` is a Python keyword.
 Message = TypedDict(
     "Message",
@@ -49,6 +76,14 @@ Message = TypedDict(
 )
 
 FIELDS = tuple(Message.__annotations__)
+ATTACHMENTS_MAX = 100  # of a message that are listed; Gmail and Exchange let nobody send more than some hundreds
+
+
+class WholeMessage(Message):
+    """As `/mailbox/messages` and `/mailbox/threads` answer it."""
+
+    bodies: Bodies
+    attachments: list[Attachment]
 
 
 def instant(seconds: float | None) -> str | None:

@@ -83,6 +83,17 @@ class Failed:
     counts: bool
 
 
+NOT_TRIED = Failed("not_tried", counts=False)  # a part that waited for another, which failed
+
+
+@dataclass(frozen=True, slots=True)
+class Members:
+    """A thread's messages by id, None for one that has to be read alone. `whole`: there are no more."""
+
+    found: Mapping[str, Fetched | None]
+    whole: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """Task: send these requests side by side, and give the answers to `receive` one after the other."""

@@ -4,14 +4,20 @@ Store       Redis: every state transition is one atomic script (redis_scripts.py
 Transport   one provider's HTTP, with the mailbox's access token
 Clock       time, sleep, randomness
 Stream      one provider's protocol (protocol/gmail/stream.py, protocol/graph/stream.py)
+ReadStore   Redis as the read side sees it (redis_read_scripts.py); ReadingStream: a Stream that reads for an app
+
+**Reads teach the warmer** at no request of their own: the script that looks into the cache, and for a thread that was
+not there the one that keeps it, notes the view in the stream td:<id>:reads, one entry a view, at most 256 of them:
+`<when, in ms>-<n>  r  <message id>,<message id>…`; and the time as `read_ms` in the account's hash. Only readers' views
+are noted, never what warming reads. Threads and senders are in the cached messages themselves.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from shared.protocol.status import Status
-from shared.protocol.step import Fact, Failed, Fetched, Gone, Patch, Step, Task, Walked, Want
+from shared.protocol.step import Fact, Failed, Fetched, Gone, Members, Patch, Step, Task, Walked, Want
 from shared.protocol.wire import Request, Response
 
 
@@ -53,7 +59,9 @@ class Append:
     index      packed id -> entry; None deletes
     cache      message id -> cached text; None deletes
     fields     of the account's hash
-    taken      fields that ask for something which this step takes up: deleted if they still have this value
+    threads    that have a new message: what is cached of their membership is forgotten
+    taken      fields that ask for something which this step takes up: deleted if they still have this value, cut where
+               they begin with it and more has been added since
     hints      the hints' number when the last round that was read to its end began: what is `served`
     pushes     likewise, of the pushes that this invocation knows of
     release    give the lease back, if no hint and no push came since; `let_go`: in any case
@@ -66,6 +74,7 @@ class Append:
     events: list[str] = field(default_factory=list)
     index: dict[str, str | None] = field(default_factory=dict)
     cache: dict[str, str | None] = field(default_factory=dict)
+    threads: set[str] = field(default_factory=set)
     pages: dict[str, Sequence[str]] = field(default_factory=dict)
     clear: bool = False
     note_known: bool = False
@@ -153,6 +162,10 @@ class Stream(Protocol):
     def compare(self, value: str, fetched: Fetched) -> Patch | None: ...
     def newer(self, value: str, fetched: Fetched) -> Fetched: ...
     def current(self, value: str, fetched: Fetched) -> Fetched | None: ...
+    def tracks(self, fetched: Fetched) -> bool:
+        """Whether the message is where the log follows it, or where nobody knows yet (a new folder)."""
+        ...
+
     def status(self, response: Response, now_s: float) -> Status: ...
     def parts(self, wants: Sequence[Want]) -> dict[str, tuple[tuple[Want, ...], Request]]: ...
     def batch(self, parts: Sequence[tuple[str, Request]], boundary: str) -> Request: ...
@@ -160,3 +173,73 @@ class Stream(Protocol):
     def part(
         self, key: str, wants: tuple[Want, ...], response: Response, now_s: float
     ) -> tuple[Status, dict[str, Fetched | Gone | Failed | None]]: ...
+
+
+class ReadingStream(Stream, Protocol):
+    """`known_id`: the packed id, None where the index can't have it. `could_exist`: False for what is no id at all."""
+
+    def could_exist(self, message_id: str) -> bool: ...
+    def known_id(self, message_id: str) -> str | None: ...
+    def followed(self, value: str, held: Fetched) -> Fetched | None:
+        """A cached message as the log has it now; None: it has to be read again."""
+        ...
+
+    def thread(self, thread_id: str) -> Generator[Request, Response, Members | None]:
+        """Yields requests, is sent their answers; None: there is no such thread."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """Cached texts and index entries of what was asked for, in its order; of a thread its ids, None if not cached."""
+
+    fields: Mapping[str, str]
+    texts: Sequence[str | None] = ()
+    entries: Sequence[str | None] = ()
+    thread: Sequence[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """The provider may be asked. `version`: the account's, raised by every step of a sync; `held`: one is running."""
+
+    fields: Mapping[str, str]
+    version: int
+    held: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """What is kept of one message. `text` None: it is gone. `unnamed`: to be named, should the index not have it."""
+
+    message_id: str
+    packed: str
+    text: str | None
+    unnamed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a read leaves: messages, what it spent, for how long nobody may ask; a thread's ids, to be kept.
+
+    `noted`: the warmer has been told of the view already.
+    What the index does not know is kept only at the `version` of the admission: else it may be gone by now.
+    """
+
+    version: int
+    messages: Sequence[Keeping] = ()
+    spent_s: float = 0.0
+    hold_s: float = 0.0
+    thread_id: str = ""
+    thread: Sequence[str] = ()
+    noted: bool = False
+
+
+class ReadStore(Protocol):
+    """`look` and `thread` raise BadRequest: 404 for an unknown account, 409 for one that waits for a person."""
+
+    async def look(self, account_id: str, message_ids: Sequence[str]) -> Looked: ...
+    async def thread(self, account_id: str, thread_id: str) -> Looked: ...
+    async def admit(self, account_id: str, provider: str, *, alone: bool) -> Admitted | Refused: ...
+    async def keep(self, account_id: str, kept: Kept) -> None: ...
+    async def labels(self, account_id: str, text: str = "", ttl_s: float = 0) -> tuple[Looked, str | None]: ...

@@ -1,6 +1,6 @@
 """One sync of one mailbox: the loop that drives either provider's protocol from the stored cursor.
 
-    parked messages once more ──> task ──> answer ──> step ──> append ──> task … ──> release
+    what is parked, what was read ──> task ──> answer ──> step ──> append ──> task … ──> release
 
     a step          at most 100 messages: read index and cache, read what is not known, say the differences (step.py);
                     appended with index and cursor in one atomic script, in several of 2 MiB where it is larger
@@ -99,8 +99,9 @@ class Run:
         self.calls.begin()
         await self.looks.first()
         self.round_hints = self.begun.hints
-        if facts := self.steps.parked_facts():
+        if facts := self.steps.first_facts():
             await self._apply(Step(self.cursor), facts, None)
+            self.taken |= self.steps.read_taken
         while not self.released:
             task = self.stream.next_task(self.cursor, confirmed=self.confirmed)
             if self.hinted or (task is None and self.looks.owed(self.stream.reached(self.cursor))):
@@ -256,7 +257,8 @@ class Run:
             self._say_goodbye(append, self.outcome.count + said["created"] + said["updated"] + said["deleted"])
         appended = await self.store.append(self.begun, append)
         if appended.log_full:
-            self._take_back()
+            # Nothing of a refused step is stored with the release either, its cursor least of all.
+            self.fields, self.taken, self.steps.parked_changed = {}, {}, False
             self.calls.spent_s += append.spent_s
             raise errors.BudgetSpent("the change log waits for its readers")
         self.outcome.created += said["created"]
@@ -267,10 +269,6 @@ class Run:
         self.steps.parked_changed = self.steps.parked_changed and "parked" not in append.fields
         self.released = appended.released
         self.hinted = append.release and not appended.released
-
-    def _take_back(self) -> None:
-        """Nothing of a refused step is stored with the release either, its cursor least of all."""
-        self.fields, self.taken, self.steps.parked_changed = {}, {}, False
 
     def _say_goodbye(self, append: Append, count: int) -> None:
         now_s, fields = self.clock.now_s(), append.fields

@@ -25,11 +25,15 @@ from shared.sync.parked import Parked
 from shared.sync.ports import Append, Begun, Clock, Store, Stream
 
 STEP_BYTES_MAX = 2 * 1024 * 1024
+READ_NAMED_MAX = 50  # an invocation: half of a burst at most, so that new mail needs not wait for what was read
 
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What one message comes to. `index`: the new entry, None to delete it; `said`: created, updated, deleted or ""."""
+    """What one message comes to. `index`: the new entry, None to delete it; `said`: created, updated, deleted or "".
+
+    `thread_id`: of a new message.
+    """
 
     message_id: str
     packed: str
@@ -37,6 +41,7 @@ class Effect:
     event: str = ""
     index: str | None = None
     cache: str | None = None
+    thread_id: str | None = None
 
     @property
     def size_bytes(self) -> int:
@@ -77,6 +82,7 @@ def fill(append: Append, effects: Sequence[Effect]) -> Append:
         append.index[effect.packed] = effect.index
         if effect.cache is not None:
             append.cache[effect.message_id] = effect.cache
+            append.threads |= {effect.thread_id} if effect.thread_id else set()
         elif effect.index is None:
             append.cache[effect.message_id] = None
     return append
@@ -91,7 +97,10 @@ class Patience:
 
 
 class Steps:
-    """One per invocation: holds the parked messages and what has been tried."""
+    """One per invocation: holds the parked messages and what has been tried.
+
+    `unnamed`: ids, each with a space behind it, of messages that were read although the index does not know them.
+    """
 
     def __init__(
         self,
@@ -103,6 +112,7 @@ class Steps:
         cache_tag: str,
         kept: dict[str, Parked],
         outage: parked.Outage | None = None,
+        unnamed: str = "",
     ) -> None:
         self._store = store
         self._stream = stream
@@ -115,6 +125,7 @@ class Steps:
         self.outage = outage
         self.outage_changed = False
         self._tried: set[str] = set()
+        self._read = tuple(unnamed.split()[:READ_NAMED_MAX])
         self._read_any = False
 
     async def effects(self, begun: Begun, step: Step[Any], facts: Sequence[Fact]) -> Effects:
@@ -214,6 +225,8 @@ class Steps:
             if patch:
                 effects.of.append(self._patched(message_id, packed, patch))
             return
+        if value is None and message_id in self._read and not self._stream.tracks(fetched):
+            return
         received_s = instant_s(fetched.message["received_at"])
         if value is not None:
             fetched = self._stream.newer(value, fetched)
@@ -222,8 +235,9 @@ class Steps:
                 return
             effects.oldest_s = received_s if effects.oldest_s is None else min(received_s, effects.oldest_s)
         event = change.created(step.origin, fetched.message)
-        text = cached.pack(fetched, self._tag)
-        effects.of.append(Effect(message_id, packed, "created", event, self._stream.created(fetched), text))
+        text = cached.pack(fetched, self._tag, packed)
+        entry, thread_id = self._stream.created(fetched), fetched.message["thread_id"]
+        effects.of.append(Effect(message_id, packed, "created", event, entry, text, thread_id))
 
     def _patched(self, message_id: str, packed: str, patch: Patch) -> Effect:
         return Effect(message_id, packed, "updated", change.updated(message_id, patch.fields), patch.known)
@@ -233,6 +247,8 @@ class Steps:
         self._unpark(message_id)
         if was_said:
             effects.of.append(Effect(message_id, packed, "deleted", change.deleted(message_id)))
+        elif message_id in self._read:  # it is in the cache all the same
+            effects.of.append(Effect(message_id, packed))
 
     def _unpark(self, message_id: str) -> None:
         if self.parked.pop(message_id, None):
@@ -254,9 +270,16 @@ class Steps:
         self.parked[want.message_id] = entry  # behind the others, so that each gets its turn
         self.parked_changed = True
 
-    def parked_facts(self) -> tuple[Fact, ...]:
-        """The parked messages as facts of the newest version there can be: each is read."""
-        return tuple(
+    def first_facts(self) -> tuple[Fact, ...]:
+        """What no stream will name: the parked messages, as facts of the newest version there can be, so that each is
+        read; and those that an app has read, as facts of no version, which say nothing of what is known by now."""
+        again = [
             Fact(message_id, entry.thread_id, version=self._stream.newest, content=True)
             for message_id, entry in list(self.parked.items())[: parked.RETRIED_MAX]
-        )
+        ]
+        return (*again, *(Fact(message_id) for message_id in self._read if message_id not in self.parked))
+
+    @property
+    def read_taken(self) -> dict[str, str]:
+        """The account's field, as far as these facts are it."""
+        return {"unnamed": "".join(f"{message_id} " for message_id in self._read)} if self._read else {}

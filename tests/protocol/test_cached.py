@@ -20,11 +20,11 @@ def test_a_cached_message_is_read_as_it_was_kept(version: int, subject: str) -> 
         return
     message: Any = {**MESSAGE, "subject": subject}
     fetched = Fetched(message, str(version))
-    assert cached.unpack(cached.pack(fetched, "m65536"), "m65536") == fetched
+    assert cached.unpack(cached.pack(fetched, "m65536", "p"), "m65536") == fetched
 
 
 def test_a_message_read_in_another_way_does_not_serve() -> None:
-    assert cached.unpack(cached.pack(Fetched(MESSAGE, "7"), "m65536"), "f65536") is None
+    assert cached.unpack(cached.pack(Fetched(MESSAGE, "7"), "m65536", "p"), "f65536") is None
 
 
 @pytest.mark.parametrize(

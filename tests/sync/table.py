@@ -64,8 +64,8 @@ class Table:
         return value
 
     def hold(self, message_id: str, version: int) -> None:
-        message: Any = {"id": message_id, "labels": [], "received_at": None, "subject": "Held"}
-        self.cache[message_id] = cached.pack(Fetched(message, str(version)), TAG)
+        message: Any = {"id": message_id, "thread_id": None, "labels": [], "received_at": None, "subject": "Held"}
+        self.cache[message_id] = cached.pack(Fetched(message, str(version)), TAG, pack_id(message_id))
 
     async def come_to(self, *facts: Fact, step: Step[Any] = LIVE) -> Effects:
         return await self.steps.effects(self.desk.begun, step, facts)

@@ -31,16 +31,16 @@ PARKED = Parked("t", START_S - 700, "backendError", attempts=6, invocations=2, o
 
 async def test_a_message_that_has_failed_for_long_is_said_to_be_quarantined_once() -> None:
     table = Table({"m-m": BROKEN}, {"m": PARKED})
-    (effect,) = (await table.come_to(*table.steps.parked_facts())).of
+    (effect,) = (await table.come_to(*table.steps.first_facts())).of
     assert event(effect) == ["message.quarantined", {"message_id": "m", "reason": "backendError", "attempts": 9}]
     assert (effect.said, effect.index, table.steps.parked["m"].said) == ("quarantined", None, True)
     again = Table({"m-m": BROKEN}, {"m": table.steps.parked["m"]})
-    assert (await again.come_to(*again.steps.parked_facts())).of == []
+    assert (await again.come_to(*again.steps.first_facts())).of == []
 
 
 async def test_a_parked_message_leaves_when_it_can_be_read() -> None:
     table = Table(parked={"m": PARKED})
-    assert said(await table.come_to(*table.steps.parked_facts())) == [("created", "m")]
+    assert said(await table.come_to(*table.steps.first_facts())) == [("created", "m")]
     assert (table.steps.parked, table.steps.parked_changed) == ({}, True)
 
 
@@ -48,23 +48,23 @@ async def test_a_parked_message_leaves_when_it_can_be_read() -> None:
 async def test_a_parked_message_that_is_gone_is_deleted_if_it_was_said(was_said: bool, says: list[Any]) -> None:
     entry = Parked("t", START_S, "backendError", said=was_said)
     table = Table({"m-m": GONE}, {"m": entry})
-    assert said(await table.come_to(*table.steps.parked_facts())) == says
+    assert said(await table.come_to(*table.steps.first_facts())) == says
     assert table.steps.parked == {}
 
 
 async def test_a_cached_message_is_no_proof_that_a_parked_one_can_be_read() -> None:
     table = Table(parked={"m": PARKED})
     table.hold("m", 99)
-    await table.come_to(*table.steps.parked_facts())
+    await table.come_to(*table.steps.first_facts())
     assert table.asked == ["m-m"]
 
 
 async def test_each_of_many_parked_messages_gets_its_turn() -> None:
     kept = {f"m{n}": Parked(None, START_S, "backendError") for n in range(130)}
     table = Table({f"m-m{n}": BROKEN for n in range(130)}, kept)
-    first = [fact.message_id for fact in table.steps.parked_facts()]
-    await table.come_to(*table.steps.parked_facts())
-    second = [fact.message_id for fact in table.steps.parked_facts()]
+    first = [fact.message_id for fact in table.steps.first_facts()]
+    await table.come_to(*table.steps.first_facts())
+    second = [fact.message_id for fact in table.steps.first_facts()]
     assert first == [f"m{n}" for n in range(100)]
     assert second == [f"m{n}" for n in (*range(100, 130), *range(70))]
 
@@ -102,4 +102,4 @@ async def test_one_message_that_can_be_read_ends_an_outage() -> None:
 
 async def test_messages_that_were_parked_before_are_no_outage() -> None:
     table = Table(MANY, {f"m{n}": PARKED for n in range(5)})
-    assert (await table.come_to(*table.steps.parked_facts())).error is None
+    assert (await table.come_to(*table.steps.first_facts())).error is None

@@ -14,7 +14,7 @@ from typing import Any
 
 from infra.emulators.graph.errors import bad_request
 from infra.emulators.graph.odata import Options, instant_s
-from infra.emulators.graph.view import Seen
+from infra.emulators.graph.view import PROPERTIES, Seen
 
 _CLAUSE = re.compile(
     r"^\s*\(?\s*([A-Za-z/]+)\s+(eq|ne|ge|gt|le|lt)\s+('(?:[^']|'')*'|[^\s()]+)\s*\)?\s*$", re.IGNORECASE
@@ -45,6 +45,7 @@ _VALUES: dict[str, Callable[[Seen], Any]] = {
     "hasattachments": lambda seen: seen.content.has_attachments,
     "internetmessageid": lambda seen: seen.content.internet_message_id,
     "parentfolderid": lambda seen: seen.message.folder_id,
+    "conversationid": lambda seen: PROPERTIES["conversationId"](seen),
     "subject": lambda seen: seen.patched("subject", seen.content.subject) or "",
     "importance": lambda seen: seen.patched("importance", seen.content.importance),
     "flag/flagstatus": lambda seen: seen.message.flag["flagStatus"],

@@ -8,6 +8,7 @@
 Source: https://learn.microsoft.com/en-us/graph/api/user-list-messages
 """
 
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import quote
 
@@ -43,7 +44,8 @@ def list_messages(context: Context, folder_reference: str | None) -> Response:
         seen = context.seen(pool[at])
         at += 1
         if test is None or test(seen):
-            rows.append(message_row(seen, select, context.prefer.immutable_ids, always_typed=False))
+            row = message_row(seen, select, context.prefer.immutable_ids, always_typed=False)
+            rows.append(row | _expanded(context, seen.message))
     context.check_page(rows)
     value: dict[str, Any] = {"@odata.context": _context_url(context, "messages")}
     if options.flag("$count"):
@@ -80,6 +82,7 @@ def _context_url(context: Context, what: str) -> str:
 def get_message(context: Context, message: Message, status: int = 200) -> Response:
     select = context.options.select(SELECTABLE, MESSAGE_TYPE)
     row = message_row(context.seen(message), select, context.prefer.immutable_ids, always_typed=False)
+    row |= _expanded(context, message)
     headers = {"ETag": row["@odata.etag"]}
     return json_response({"@odata.context": _context_url(context, "messages/$entity"), **row}, status, headers)
 
@@ -151,8 +154,19 @@ def permanently_delete_message(context: Context, message: Message) -> Response:
 
 def list_attachments(context: Context, message: Message) -> Response:
     found = context.seen(message).content.attachments
-    rows = [_attachment(context, message, index, item) for index, item in enumerate(found)]
+    names = _selected(context)
+    rows = [_chosen(_attachment(context, message, index, item), names) for index, item in enumerate(found)]
     return json_response({"@odata.context": _context_url(context, "messages/attachments"), "value": rows})
+
+
+def _expanded(context: Context, message: Message) -> dict[str, Any]:
+    """The attachments beside the message, where `$expand` asks for them."""
+    names = context.options.expanded()
+    if names is None:
+        return {}
+    found = context.seen(message).content.attachments
+    rows = [_chosen(_attachment(context, message, index, item), names) for index, item in enumerate(found)]
+    return {"attachments": rows}
 
 
 def get_attachment(context: Context, message: Message, attachment_id: str, raw: bool = False) -> Response:
@@ -160,18 +174,25 @@ def get_attachment(context: Context, message: Message, attachment_id: str, raw: 
         if context.mailbox.ids.attachment(message.immutable_id, index) == attachment_id:
             if raw:
                 return Response(200, item.body, {"Content-Type": item.content_type})
-            return json_response(_attachment(context, message, index, item))
+            return json_response(_chosen(_attachment(context, message, index, item), _selected(context)))
     raise item_not_found()
 
 
 def _attachment(context: Context, message: Message, index: int, item: Attachment) -> dict[str, Any]:
     attachment_id = context.mailbox.ids.attachment(message.immutable_id, index)
-    value = item.as_dict(attachment_id, instant(message.created_s), with_content=True)
-    chosen = context.options.get("$select")
-    if not chosen:
+    return item.as_dict(attachment_id, instant(message.created_s), with_content=True)
+
+
+def _selected(context: Context) -> list[str]:
+    return [name for name in (context.options.get("$select") or "").split(",") if name.strip()]
+
+
+def _chosen(value: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """Of an attachment, by the names of a `$select`; all of it for none."""
+    wanted = {"id", *(name.strip() for name in names)}
+    if wanted == {"id"}:
         return value
-    names = {"id", *(name.strip() for name in chosen.split(","))}
-    return {name: part for name, part in value.items() if name in names or name.startswith("@odata.type")}
+    return {name: part for name, part in value.items() if name in wanted or name.startswith("@odata.type")}
 
 
 def translate_ids(context: Context) -> Response:

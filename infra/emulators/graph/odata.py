@@ -35,6 +35,8 @@ _SYSTEM_OPTIONS = {
     "$format",
 }
 
+_EXPAND = re.compile(r"^\s*attachments\s*(?:\(\s*\$select=([A-Za-z, ]+)\))?\s*$", re.IGNORECASE)
+
 BodyType = Literal["text", "html"]
 
 
@@ -81,6 +83,16 @@ class Options:
 
     def flag(self, name: str) -> bool:
         return self.values.get(name, "").lower() == "true"
+
+    def expanded(self) -> tuple[str, ...] | None:
+        """What of the attachments is wanted beside a message, () for all; None for no $expand. Nothing else expands."""
+        text = self.values.get("$expand")
+        if text is None or not text.strip():
+            return None
+        match = _EXPAND.match(text)
+        if match is None:
+            raise bad_request(f"Parsing OData Select and Expand failed: '{text}' can't be expanded on a message.")
+        return tuple(name.strip() for name in (match[1] or "").split(",") if name.strip())
 
     def select(self, properties: dict[str, str], kind: str) -> tuple[str, ...] | None:
         """The selected properties in their right case, `id` among them; None for all."""

@@ -27,7 +27,7 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
-from shared.core.message import Message, cut_utf8, instant
+from shared.core.message import Message, WholeMessage, cut_utf8, instant
 from shared.protocol.gmail import content
 from shared.protocol.gmail.address import addresses, first_address
 from shared.protocol.gmail.resource import (
@@ -86,11 +86,15 @@ assert HEADER_BYTES_MAX <= HEADERS_BYTES_MAX
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What the settings ask of a message: GMAIL_FIELDS, GMAIL_FORMAT (`metadata` or `full`), BODY_BYTES_MAX."""
+    """What the settings ask of a message: GMAIL_FIELDS, GMAIL_FORMAT (`metadata` or `full`), BODY_BYTES_MAX.
+
+    `for_readers`: with format full, everything that the read side answers (WholeMessage).
+    """
 
     fields: str
     format: str
     body_bytes_max: int
+    for_readers: bool = False
 
 
 def request(message_id: str, reading: Reading, units: int) -> Request:
@@ -178,6 +182,14 @@ def parse_thread(body: bytes, reading: Reading) -> dict[str, Fetched] | None:
     return found
 
 
+def thread_ids(body: bytes) -> list[str] | None:
+    """Of the messages of a thread that have one; None if there is no list."""
+    try:
+        return [found for each in objects(read_object(body), "messages") if (found := identifier(each, "id"))]
+    except Unreadable:
+        return None
+
+
 def parse_confirmation(body: bytes) -> tuple[frozenset[str], str] | None:
     """(labels, version) of a message that is still there."""
     try:
@@ -251,6 +263,9 @@ def _fetched(resource: Mapping[str, Any], reading: Reading) -> Fetched:
         "headers": _kept_headers(kept),
         "body": None if read is None else read.body,
     }
+    if reading.for_readers:
+        bodies, attachments = content.for_readers(payload, reading.body_bytes_max)
+        message = WholeMessage(**message, bodies=bodies, attachments=attachments)
     return Fetched(message, _version(resource))
 
 

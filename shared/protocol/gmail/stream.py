@@ -178,6 +178,9 @@ class GmailStream:
         merged: Message = {**fetched.message, **fields}  # type: ignore[typeddict-item]
         return Fetched(merged, str(known.version))
 
+    def tracks(self, fetched: Fetched) -> bool:
+        return True
+
     def _patch(self, known: Known, after: Known) -> Patch | None:
         if after.labels == known.labels:
             return None

@@ -32,12 +32,18 @@ class _Answer(BaseModel):
     responses: list[_Part]
 
 
-def build(parts: Sequence[tuple[str, Request]], origin: str) -> Request:
-    """`origin` is cut off of absolute links, which the caller has checked."""
-    asked = [
+def build(parts: Sequence[tuple[str, Request]], origin: str, *, in_turn: bool = False) -> Request:
+    """`origin` is cut off of absolute links, which the caller has checked.
+
+    `in_turn`: one part after the other, so that the batch is one request in flight; else four at a time. A part that
+    waits for one that fails is not tried (424).
+    """
+    asked: list[dict[str, Any]] = [
         {"id": key, "method": "GET", "url": _relative(request, origin), "headers": dict(request.headers)}
         for key, request in parts
     ]
+    for before, part in zip(asked, asked[1:] if in_turn else (), strict=False):
+        part["dependsOn"] = [before["id"]]
     headers = {"content-type": "application/json", "accept": "application/json"}
     return Request("POST", PATH, headers=headers, body=orjson.dumps({"requests": asked}))
 

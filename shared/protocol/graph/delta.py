@@ -50,7 +50,7 @@ class Asking:
     def prefer(self) -> str:
         wishes = [f"odata.maxpagesize={self.page_size}", 'IdType="ImmutableId"']
         if self.reading.with_body:
-            wishes.append(f'outlook.body-content-type="{self.reading.body}"')
+            wishes.append(f'outlook.body-content-type="{self.reading.asked}"')
         return ", ".join(wishes)
 
     def get(self, path: str, *query: tuple[str, str]) -> Request:

@@ -17,6 +17,7 @@ from typing import Any
 
 import orjson
 
+from shared.core import message
 from shared.core.errors import ContractBroken
 from shared.protocol.graph.known import FOLDERS_MAX
 
@@ -90,12 +91,30 @@ class FolderTable:
             return not folder.hidden
         return folder.id in self._asked or (folder.well_known or "-") in self._asked
 
+    def may_hold(self, folder_id: str | None) -> bool:
+        """Whether what the log follows may be in it: tracked, or perhaps a new one."""
+        return self.tracked(folder_id) or self.strange(folder_id)
+
     def all_tracked(self) -> Iterator[Folder]:
         return (folder for folder in self._folders.values() if self.tracked(folder.id))
 
     def present(self) -> Iterator[Folder]:
         """Those that the folder chain shows."""
         return (folder for folder in self._folders.values() if not folder.gone and not folder.hidden)
+
+    def for_readers(self) -> list[message.Folder]:
+        """Those that are there and that somebody has named."""
+        return [
+            message.Folder(
+                id=folder.id,
+                name=folder.name,
+                kind=folder.well_known or "user",
+                parent_id=folder.parent,
+                hidden=folder.hidden,
+            )
+            for folder in self._folders.values()
+            if not folder.gone and folder.name is not None
+        ]
 
     def shown(self, row: Mapping[str, Any]) -> None:
         """A row of the folder chain; a sparse one changes only what it says."""

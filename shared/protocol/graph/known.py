@@ -51,14 +51,20 @@ class Prefixes:
         return orjson.dumps(self.prefixes).decode()
 
     def pack(self, message_id: str) -> str:
-        for number, prefix in enumerate(self.prefixes):
-            if message_id.startswith(prefix):
-                return CODES[number] + message_id[len(prefix) :]
-        if len(message_id) < ID_CHARACTERS_MIN or len(self.prefixes) >= len(CODES):
-            return "~" + message_id
+        known = self.known(message_id)
+        if known is not None:
+            return known
         self.prefixes.append(message_id[:-REST_CHARACTERS])
         self.grown = True
         return self.pack(message_id)
+
+    def known(self, message_id: str) -> str | None:
+        """The same, where no new prefix is needed for it; None: the index can't have the message."""
+        for number, prefix in enumerate(self.prefixes):
+            if message_id.startswith(prefix):
+                return CODES[number] + message_id[len(prefix) :]
+        short = len(message_id) < ID_CHARACTERS_MIN or len(self.prefixes) >= len(CODES)
+        return "~" + message_id if short else None
 
     def unpack(self, packed: str) -> str:
         if packed.startswith("~"):

@@ -15,7 +15,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from shared.core.message import FIELDS, Address, Body, Message, cut_utf8, instant, instant_s
+from shared.core.markup import text_of
+from shared.core.message import (
+    ATTACHMENTS_MAX,
+    FIELDS,
+    Address,
+    Attachment,
+    Bodies,
+    Body,
+    Message,
+    WholeMessage,
+    cut_utf8,
+    instant,
+    instant_s,
+)
 from shared.protocol.graph.document import whole_text
 from shared.protocol.step import Fetched
 
@@ -24,14 +37,23 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """`body`: "text", "html" or "none"; longer bodies than `body_bytes_max` are cut."""
+    """`body`: "text", "html" or "none"; longer bodies than `body_bytes_max` are cut.
+
+    `for_readers`: the body as HTML, whatever is asked otherwise, and what is attached (WholeMessage).
+    """
 
     body: str
     body_bytes_max: int
+    for_readers: bool = False
 
     @property
     def with_body(self) -> bool:
-        return self.body != "none"
+        return self.body != "none" or self.for_readers
+
+    @property
+    def asked(self) -> str:
+        """The body's form, as `Prefer` names it: one request gives one form, and text can be made from HTML."""
+        return "html" if self.for_readers else self.body
 
 
 def _text(value: object) -> str | None:
@@ -83,6 +105,11 @@ _CONVERT: dict[str, tuple[str, Callable[[object], Any]]] = {
 }
 _UNTOLD: dict[str, Any] = {"labels": [], "size_bytes": None, "headers": [], "body": None}
 _LIGHT = ("id", *(name for name, _ in _CONVERT.values()), "lastModifiedDateTime")
+# Without their content, which may have many megabytes; `contentBytes` is not a property of all kinds of attachment.
+ATTACHED = ("$expand", "attachments($select=id,name,contentType,size,isInline)")
+NAME_BYTES_MAX = 255
+TYPE_BYTES_MAX = 255
+ID_CHARACTERS_MAX = 2048
 assert set(_CONVERT) | set(_UNTOLD) | {"id"} == set(FIELDS)
 
 
@@ -117,6 +144,11 @@ def parse(row: Row, reading: Reading) -> Fetched:
     said = {name: convert(row.get(key)) for name, (key, convert) in _CONVERT.items()}
     whole = {"id": row["id"], **said, **_UNTOLD, "body": _body(row.get("body"), reading)}
     message: Message = {name: whole[name] for name in FIELDS}  # type: ignore[assignment]
+    if reading.for_readers:
+        bodies = _bodies(row.get("body"), reading)
+        message["body"] = bodies["html"] if reading.body == "html" and bodies["html"] else bodies["text"]
+        attached = _attachments(row.get("attachments"))
+        message = WholeMessage(**message, bodies=bodies, attachments=attached)
     return Fetched(message, str(modified_ms(row)))
 
 
@@ -126,3 +158,32 @@ def _body(value: object, reading: Reading) -> Body | None:
     content, truncated = cut_utf8(value["content"], reading.body_bytes_max)
     kind = "text/html" if value.get("contentType") == "html" else "text/plain"
     return Body(content_type=kind, content=content, truncated=truncated)
+
+
+def _bodies(value: object, reading: Reading) -> Bodies:
+    body = _body(value, reading)
+    if body is None or body["content_type"] != "text/html":
+        return Bodies(text=body, html=None)
+    assert isinstance(value, dict)
+    content, truncated = cut_utf8(whole_text(text_of(value["content"])), reading.body_bytes_max)
+    return Bodies(text=Body(content_type="text/plain", content=content, truncated=truncated), html=body)
+
+
+def _attachments(value: object) -> list[Attachment]:
+    rows = value if isinstance(value, list) else []
+    return [_attachment(row) for row in rows[:ATTACHMENTS_MAX] if isinstance(row, dict)]
+
+
+def _attachment(row: Row) -> Attachment:
+    size, identity = row.get("size"), _text(row.get("id")) or ""
+    return Attachment(
+        id=identity if 0 < len(identity) <= ID_CHARACTERS_MAX else None,
+        name=_short(row.get("name"), NAME_BYTES_MAX),
+        content_type=_short(row.get("contentType"), TYPE_BYTES_MAX),
+        size_bytes=size if isinstance(size, int) and not isinstance(size, bool) and size >= 0 else None,
+        inline=row.get("isInline") is True,
+    )
+
+
+def _short(value: object, bytes_max: int) -> str | None:
+    return cut_utf8(_text(value) or "", bytes_max)[0] or None

@@ -4,6 +4,7 @@
     m-<packed>    everything, the body too         Fetched, whole
     c-<packed>    everything but the body          Fetched, with the fields that it tells
     either        404 with Graph's own error       Gone
+    either        424                              not tried: the part before it in the batch failed
 
 Source: https://learn.microsoft.com/en-us/graph/api/message-get
 """
@@ -17,10 +18,11 @@ from shared.protocol.graph.chains import Mailbox
 from shared.protocol.graph.delta import ROOT
 from shared.protocol.graph.document import read_json
 from shared.protocol.status import Kind, Status
-from shared.protocol.step import Failed, Fetched, Gone, Want
+from shared.protocol.step import NOT_TRIED, Failed, Fetched, Gone, Want
 from shared.protocol.wire import Request, Response
 
 WHOLE, CONFIRMED = "m-", "c-"
+FAILED_DEPENDENCY = 424
 
 
 def parts(box: Mailbox, wants: Sequence[Want]) -> dict[str, tuple[tuple[Want, ...], Request]]:
@@ -28,9 +30,11 @@ def parts(box: Mailbox, wants: Sequence[Want]) -> dict[str, tuple[tuple[Want, ..
     found: dict[str, tuple[tuple[Want, ...], Request]] = {}
     for want in wants:
         path = f"{ROOT}/messages/{quote(want.message_id, safe='=')}"
-        select = message.select(want.content and box.asking.reading.with_body)
+        query = [("$select", message.select(want.content and box.asking.reading.with_body))]
+        if box.asking.reading.for_readers:
+            query.append(message.ATTACHED)
         key = (WHOLE if want.content else CONFIRMED) + box.ids.pack(want.message_id)
-        found[key] = ((want,), box.asking.get(path, ("$select", select)))
+        found[key] = ((want,), box.asking.get(path, *query))
     return found
 
 
@@ -43,6 +47,8 @@ def part(
     if status.kind is Kind.NOT_FOUND and response.status == 404:
         box.debts.settle(box.ids.pack(message_id))
         return status, {message_id: Gone()}
+    if response.status == FAILED_DEPENDENCY:
+        return status, {message_id: NOT_TRIED}
     return status, {message_id: Failed(status.reason or str(status.http), counts=True)}
 
 

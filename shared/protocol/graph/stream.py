@@ -54,7 +54,6 @@ class GraphStream:
 
     encode = staticmethod(encode)
     decode = staticmethod(decode)
-    provider = "outlook"
     newest = ""
     parts_max = batch.PARTS_MAX
     read_units = 0
@@ -268,6 +267,9 @@ class GraphStream:
         folder = self.box.folders.id_of(entry.folder)
         merged: Message = {**fetched.message, **flags, "folder_id": folder}  # type: ignore[typeddict-item]
         return Fetched(merged, str(entry.modified_ms))
+
+    def tracks(self, fetched: Fetched) -> bool:
+        return self.box.folders.may_hold(fetched.message["folder_id"])
 
     # --- reads
 
