@@ -10,7 +10,7 @@
 Every event is the difference between the index and the provider's answer; no difference, no event.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -127,6 +127,21 @@ class Steps:
         self._tried: set[str] = set()
         self._read = tuple(unnamed.split()[:READ_NAMED_MAX])
         self._read_any = False
+
+    @classmethod
+    def resumed(
+        cls,
+        fields: Mapping[str, str],
+        store: Store,
+        stream: Stream,
+        hydrator: Hydrator,
+        clock: Clock,
+        patience: Patience,
+        cache_tag: str,
+    ) -> "Steps":
+        """With what the account's fields say is left from before."""
+        kept, outage = parked.load(fields.get("parked")), parked.load_outage(fields.get("outage"))
+        return cls(store, stream, hydrator, clock, patience, cache_tag, kept, outage, fields.get("unnamed", ""))
 
     async def effects(self, begun: Begun, step: Step[Any], facts: Sequence[Fact]) -> Effects:
         """What `facts` (at most a step's worth) come to; reads index and cache in one request, then the provider."""
