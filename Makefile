@@ -56,6 +56,7 @@ months: $(INSTALLED) ## 30 virtual days with hourly pings, lost and doubled push
 	@DAYS=30 $(PY) -m pytest -q tests/sync/test_renewal.py -k days_of
 
 lock: $(INSTALLED) ## resolve pyproject.toml anew into requirements.lock
+	@$(PY) -m pip install --quiet --disable-pip-version-check uv  # needed here only, and 20 MB: not in the lock
 	@$(VENV)/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --upgrade --quiet \
 		--group dev pyproject.toml --output-file requirements.lock
 

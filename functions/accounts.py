@@ -6,18 +6,25 @@ functions-framework --source functions/accounts.py --target accounts --asgi
 """
 
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Literal
 from urllib.parse import parse_qsl
 
 import functions_framework.aio
-from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from shared.bodies import parsed
+from shared.bodies import Connect, Import, Resync, parsed
 from shared.consent import CALLBACKS, Consent, ConsentRefused, returned
 from shared.core.errors import BadRequest, ContractBroken, RetryLater
-from shared.edge import guarded, json_answer, json_object, read_body, require_key, require_method, segments
+from shared.edge import (
+    MethodNotAllowed,
+    guarded,
+    json_answer,
+    json_object,
+    read_body,
+    require_key,
+    require_method,
+    segments,
+)
 from shared.log import log
 from shared.pages import page
 from shared.wiring import Wiring, settings_or_exit
@@ -26,34 +33,6 @@ SETTINGS = settings_or_exit()
 PROVIDERS = {callback: provider for provider, callback in CALLBACKS.items()}
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 FORM_BYTES_MAX, FORM_FIELDS_MAX = 64 * 1024, 50
-
-
-class Import(BaseModel):
-    """Bring your own token."""
-
-    model_config = ConfigDict(strict=True, extra="forbid")
-
-    provider: Literal["gmail", "outlook"]
-    email: Annotated[str, Field(min_length=3, max_length=320, pattern=r"^[^\s@]+@[^\s@]+$")]
-    user_id: Annotated[str, Field(min_length=1, max_length=256)]
-    refresh_token: Annotated[str, Field(min_length=1, max_length=16_384)]
-    account_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] | None = None
-
-
-class Connect(BaseModel):
-    """A consent to be begun."""
-
-    model_config = ConfigDict(strict=True, extra="forbid")
-
-    provider: Literal["gmail", "outlook"]
-    user_id: Annotated[str, Field(min_length=1, max_length=256)]
-    return_to: Annotated[str, Field(min_length=1, max_length=2048)] | None = None
-
-
-class Resync(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid")
-
-    content: bool = False
 
 
 @functions_framework.aio.http
@@ -73,7 +52,7 @@ async def accounts(request: Request) -> Response:
                 return json_answer({"accounts": await wiring.list_accounts()})
             return await _import(request, wiring)
         case ("connect",):
-            require_method(request, "POST")
+            require_method(request, "GET", "POST")
             wanted = parsed(Connect, json_object(await read_body(request)))
             consent = wiring.consent(_public_url(request))
             return json_answer({"url": consent.link(wanted.provider, wanted.user_id, wanted.return_to or "")})
@@ -116,6 +95,8 @@ async def _in_a_browser(
     refused: BadRequest
     try:
         return await answer(request, wiring, wiring.consent(_public_url(request)))
+    except MethodNotAllowed:
+        raise
     except BadRequest as error:
         refused = error
     except (RetryLater, ContractBroken) as error:

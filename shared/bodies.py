@@ -1,12 +1,59 @@
-"""JSON bodies against pydantic models. Apart from edge.py, which push-webhook loads without pydantic."""
+"""What the functions take as bodies, as pydantic models; /status/openapi.json describes them from here.
 
-from typing import TypeVar
+Apart from edge.py, which push-webhook loads without pydantic.
+"""
 
-from pydantic import BaseModel, ValidationError
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from shared.core.errors import BadRequest
 
 Model = TypeVar("Model", bound=BaseModel)
+
+
+class Sync(BaseModel):
+    """Without an account: a cron ping over all that are due."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    account_id: str = ""
+
+
+class Import(BaseModel):
+    """Bring your own token."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    provider: Literal["gmail", "outlook"]
+    email: Annotated[str, Field(min_length=3, max_length=320, pattern=r"^[^\s@]+@[^\s@]+$")]
+    user_id: Annotated[str, Field(min_length=1, max_length=256)]
+    refresh_token: Annotated[str, Field(min_length=1, max_length=16_384)]
+    account_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] | None = None
+
+
+class Connect(BaseModel):
+    """A consent to be begun."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    provider: Literal["gmail", "outlook"]
+    user_id: Annotated[str, Field(min_length=1, max_length=256)]
+    return_to: Annotated[str, Field(min_length=1, max_length=2048)] | None = None
+
+
+class Resync(BaseModel):
+    """`content`: as a snapshot in the log, every message once."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    content: bool = False
+
+
+class Login(BaseModel):
+    """A form."""
+
+    key: str
 
 
 def parsed(model: type[Model], body: dict[str, object]) -> Model:

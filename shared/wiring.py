@@ -6,7 +6,6 @@ The clients are made at the first request, never at import: gunicorn imports in 
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import cached_property, partial
 from typing import Any, ClassVar
@@ -27,6 +26,8 @@ from shared.adapters.redis_accounts import RedisAccounts
 from shared.adapters.redis_client import RedisClient
 from shared.adapters.redis_store import RedisStore
 from shared.adapters.sealing import Sealer
+from shared.adapters.sessions import Sessions
+from shared.bodies import Sync, parsed
 from shared.config import Settings
 from shared.config import settings_or_exit as settings_or_exit
 from shared.connecting import Connecting
@@ -43,7 +44,7 @@ from shared.sync.connect import Connected
 from shared.sync.hydrate import Hydrator
 from shared.sync.intake import follow
 from shared.sync.looks import Looks
-from shared.sync.outcome import Objectives, Outcome
+from shared.sync.outcome import Objectives, Outcome, totals
 from shared.sync.ports import Begun, Clock, Refused
 from shared.sync.renew import renew
 from shared.sync.run import Run
@@ -106,6 +107,10 @@ class Wiring:
     def reading(self) -> Reading:
         return Reading(self.settings, self.redis, self.providers, self.sealer, self.clock)
 
+    @cached_property
+    def sessions(self) -> Sessions:
+        return Sessions(self.redis, self.settings.tidemark_api_key)
+
     def consent(self, public_url: str) -> Consent:
         return Consent(self.settings, self.http, Consents(self.redis, self.sealer, self.clock), public_url)
 
@@ -126,15 +131,13 @@ class Wiring:
         """The sync functions' answer: one account, or a ping over all of the provider's."""
         if path:
             raise BadRequest(404, "not_found", "there is nothing at this path")
-        account_id = body.get("account_id")
-        if set(body) - {"account_id"} or (body and not isinstance(account_id, str)):
-            raise BadRequest(400, "malformed", 'the body is {"account_id": "…"}, {} or empty')
+        asked = parsed(Sync, body)
         deadline_s = self.clock.now_s() + self.settings.max_sync_duration
-        if account_id is None:
+        if not asked.model_fields_set:
             ids = await self.accounts.due(provider)
             work = partial(self._swept, provider, deadline_s)
             return json_answer(await sweep(ids, work, _tell_failed, deadline_s, self.clock))
-        result = await self.sync(provider, account_id, deadline_s)
+        result = await self.sync(provider, asked.account_id, deadline_s)
         if result["status"] in GONE:
             raise _unknown()
         return json_answer(result)
@@ -190,6 +193,8 @@ class Wiring:
             "backfill": self._provider(fields["provider"]).progress(fields),
             "messages": int(fields["index_n"]),
             "parked": len(parked.load(fields.get("parked"))),
+            "alerts": sorted(alerts.load(fields.get("alerts"))),
+            "totals": totals(fields),
         }
 
     async def delete_account(self, account_id: str) -> None:
@@ -209,16 +214,6 @@ class Wiring:
         fields = await self._known(account_id)
         if not await self.accounts.ask_resync(account_id, fields["provider"], content=content):
             raise _unknown()
-
-    async def status(self) -> dict[str, Any]:
-        accounts = await self.list_accounts()
-        states = Counter(account["state"] for account in accounts)
-        return {
-            "status": "ok",
-            "accounts": {"total": len(accounts), **states},
-            "mailboxes": accounts,
-            "breakers": {name: await self.accounts.breaker(name) for name in self.providers},
-        }
 
     async def sync(self, provider: str, account_id: str, deadline_s: float, *, ping: bool = False) -> dict[str, Any]:
         """One sync, as CONTRACT §3 answers it; a ping's also renews the watch. Raises StoreDown."""

@@ -8,6 +8,7 @@
     CHANGES       epoch, what is kept             reads the same, and notes the same position
     ASK_RESYNC    account exists                  asks again: taken up once
     FIELDS        -                               reads the same
+    STANDINGS     -                               reads the same
 
 As in redis_scripts.py, all keys are in KEYS, and times are in ARGV.
 """
@@ -116,5 +117,18 @@ return 'ok'
 FIELDS = """
 local found = {}
 for i, key in ipairs(KEYS) do found[i] = redis.call('HGETALL', key) end
+return found
+"""
+
+# KEYS failures, open, sync_perf of each provider; ARGV how many of its last syncs
+STANDINGS = """
+local found = {}
+for i = 1, #KEYS, 3 do
+  local breaker, syncs = 'closed', {}
+  if redis.call('EXISTS', KEYS[i + 1]) == 1 then breaker = 'open'
+  elseif redis.call('HEXISTS', KEYS[i], 'opened') == 1 then breaker = 'half_open' end
+  for n, row in ipairs(redis.call('XREVRANGE', KEYS[i + 2], '+', '-', 'COUNT', ARGV[1])) do syncs[n] = row[2] end
+  found[#found + 1] = {breaker, syncs}
+end
 return found
 """

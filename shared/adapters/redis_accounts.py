@@ -119,13 +119,6 @@ class RedisAccounts:
         )
         return str(answer)
 
-    async def breaker(self, provider: str) -> str:
-        """ "closed", "open" or "half_open"."""
-        failures, opened, _ = keys.breaker(provider)
-        if await self._redis.once(["EXISTS", opened]):
-            return "open"
-        return "half_open" if await self._redis.once(["HGET", failures, "opened"]) else "closed"
-
     async def ask_resync(self, account_id: str, provider: str, *, content: bool) -> bool:
         """False: the account is gone."""
         answer = await self._redis.run(

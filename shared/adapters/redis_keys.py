@@ -16,6 +16,7 @@ td:<id>:reads              stream  views, for the warmer, MAXLEN 256            
 td:<id>:reading            string  the readers' permit (Outlook)                 a request's longest time
 td:<id>:called             string  somebody is on the way to sync the account     10 s, or until it begins
 td:consent:<SHA-256>       string  a begun consent, sealed, by its state         10 minutes, or until it is read
+td:session:<HMAC>          string  a session of the status page                  1 hour, or until logged out
 td:accounts                set     account ids
 td:due:<provider>          zset    account id -> when it is due (ms)
 td:addresses               hash    provider|HMAC of the address -> account id
@@ -58,3 +59,7 @@ def perf(provider: str) -> str:
 
 def consent(state_digest: str) -> str:
     return f"td:consent:{state_digest}"
+
+
+def session(digest: str) -> str:
+    return f"td:session:{digest}"

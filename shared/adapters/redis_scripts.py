@@ -146,11 +146,6 @@ for i = 1, h.cache do
   at = at + 1
 end
 for i = 13 + h.cache, #KEYS do redis.call('DEL', KEYS[i]) end
-if h.perf > 0 then
-  local entry = {}
-  for i = 1, h.perf do entry[#entry + 1] = ARGV[at] at = at + 1 end
-  redis.call('XADD', KEYS[8], 'MAXLEN', '~', 1000, '*', unpack(entry))
-end
 if h.spent_ms > 0 then
   local full = tonumber(redis.call('HGET', account, 'full_at_ms') or '0')
   redis.call('HSET', account, 'full_at_ms', string.format('%.0f', math.max(full, h.now) + h.spent_ms))
@@ -168,6 +163,13 @@ if h.let_go or (h.release and hints == h.hints and pushes == h.pushes) then
   released = 1
 else
   redis.call('SET', KEYS[2], h.owner, 'PX', h.ttl_ms)
+end
+if h.perf > 0 and released == 1 then
+  redis.call('XADD', KEYS[8], 'MAXLEN', '~', 1000, '*', unpack(ARGV, at, at + h.perf - 1))
+  redis.call('HINCRBY', account, 'sum:syncs', 1)
+  for i = at, at + h.perf - 2, 2 do
+    if h.summed[ARGV[i]] then redis.call('HINCRBYFLOAT', account, 'sum:' .. ARGV[i], ARGV[i + 1]) end
+  end
 end
 redis.call('HSET', account, 'version', h.version + 1, 'step', h.step, 'step_released', released,
   'seq', string.format('%.0f', seq), 'log_bytes', string.format('%.0f', bytes), 'index_n', redis.call('HLEN', KEYS[4]))

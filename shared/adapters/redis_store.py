@@ -18,6 +18,7 @@ from shared.sync.ports import Append, Appended, Begun, Clock, Refused
 
 ENTRY_OVERHEAD_BYTES = 32
 READER_SEEN_MS = 86_400_000
+SUMMED = dict.fromkeys(("message_count", "duration", "api_calls", "quota_units"), True)  # figures of a sync
 DAY_MS = 86_400_000
 
 
@@ -134,6 +135,7 @@ class RedisStore:
             "due_ms": now_ms if step.release or step.let_go else None,
             "spent_ms": int(step.spent_s * 1000),
             "hold_ms": int(step.hold_s * 1000),
+            "summed": SUMMED,
             "cache_ms": settings.cache_message_ttl * 1000,
             "bytes_max": settings.log_retention_bytes,
             "age_ms": int(settings.log_retention_days * DAY_MS),

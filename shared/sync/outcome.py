@@ -1,5 +1,6 @@
 """How a sync ended, as its caller is told, as `sync_perf:<provider>` keeps it; and what is expected of one."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from shared.core.message import instant
@@ -38,10 +39,20 @@ class Objectives:
         return {alerts.SLOW: slow, alerts.STALE: stale}
 
 
-def performance(count: int, duration_s: float, now_s: float) -> dict[str, str]:
+def performance(count: int, duration_s: float, now_s: float, api_calls: int, quota_units: int) -> dict[str, str]:
     return {
         "message_count": str(count),
         "duration": f"{duration_s:.3f}",
         "messages_per_second": f"{count / duration_s if duration_s > 0 else 0:.2f}",
         "timestamp": instant(now_s) or "",
+        "api_calls": str(api_calls),
+        "quota_units": str(quota_units),
     }
+
+
+def totals(fields: Mapping[str, str]) -> dict[str, float]:
+    """What the syncs of an account have come to so far, as its hash has them summed up."""
+    sums = {"syncs": "syncs", "messages": "message_count", "duration_s": "duration"}
+    sums |= {"api_calls": "api_calls", "quota_units": "quota_units"}
+    found = {name: float(fields.get(f"sum:{figure}", 0)) for name, figure in sums.items()}
+    return {name: int(value) if value.is_integer() else round(value, 3) for name, value in found.items()}

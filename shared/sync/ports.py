@@ -65,6 +65,7 @@ class Append:
     hints      the hints' number when the last round that was read to its end began: what is `served`
     pushes     likewise, of the pushes that this invocation knows of
     release    give the lease back, if no hint and no push came since; `let_go`: in any case
+    perf       the figures of the sync, noted and summed up once the lease is given back
     pausable   refuse (`LogFull`) rather than push out what a reader has not passed
     """
 

@@ -284,7 +284,7 @@ class Run:
         if entries:
             append.events += entries
             fields["alerts"] = alerts.dump(self.raised)
-        append.perf = performance(count, duration_s, now_s)
+        append.perf = performance(count, duration_s, now_s, self.calls.api_calls, self.calls.units)
 
     async def _stop(self, status: str, error: errors.TidemarkError, *, hold_s: float = 0.0) -> None:
         """Gives the lease back with what is known so far; a lease lost meanwhile changes nothing."""

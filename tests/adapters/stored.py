@@ -6,6 +6,7 @@ import orjson
 
 from shared.adapters.redis_accounts import RedisAccounts
 from shared.adapters.redis_client import RedisClient
+from shared.adapters.redis_standing import standings
 from shared.adapters.redis_store import RedisStore
 from shared.core.change import entry
 from shared.sync.ports import Append, Appended, Begun, Refused
@@ -66,6 +67,9 @@ class Stored:
 
     async def append(self, begun: Begun, step_id: str, **step: Any) -> Appended:
         return await self.store.append(begun, Append(step_id, **step))
+
+    async def breaker(self) -> str:
+        return (await standings(self.client, [PROVIDER]))[PROVIDER].breaker
 
     def of(self, name: str, account_id: str = ACCOUNT) -> str:
         return f"td:{account_id}:{name}"

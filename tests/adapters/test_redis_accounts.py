@@ -218,4 +218,4 @@ async def test_many_accounts_are_read_in_few_requests(stored: Stored) -> None:
 
 
 async def test_without_failures_the_breaker_is_closed(stored: Stored) -> None:
-    assert await stored.accounts.breaker("gmail") == "closed"
+    assert await stored.breaker() == "closed"

@@ -14,7 +14,7 @@ async def failures(stored: Stored, count: int, account_id: str = ACCOUNT) -> lis
 
 async def test_the_breaker_opens_after_so_many_failures(stored: Stored) -> None:
     assert await failures(stored, 5) == [0, 0, 0, 0, 60.0]
-    assert await stored.accounts.breaker("gmail") == "open"
+    assert await stored.breaker() == "open"
     assert 59 < await stored.store.provider_failed(ACCOUNT) <= 60
     refused = await stored.refused()
     assert refused.status == "breaker_open"
@@ -39,10 +39,10 @@ async def test_an_open_breaker_is_not_closed_by_who_began_before(stored: Stored)
     begun = await stored.begin()
     await failures(stored, 5)
     await stored.append(begun, "1.1", healthy=True)
-    assert await stored.accounts.breaker("gmail") == "open"
+    assert await stored.breaker() == "open"
     stored.call("DEL", "td:breaker:gmail:open")
     await stored.append(begun, "1.2", healthy=True)
-    assert await stored.accounts.breaker("gmail") == "half_open"
+    assert await stored.breaker() == "half_open"
 
 
 async def test_of_fifty_begins_at_half_open_exactly_one_is_the_probe(stored: Stored) -> None:
@@ -68,7 +68,7 @@ async def test_a_probe_that_succeeds_closes_the_breaker_and_one_that_fails_opens
     begun = await stored.begin()
     assert begun.probe
     await stored.append(begun, f"{begun.fence}.1", healthy=True, let_go=True)
-    assert await stored.accounts.breaker("gmail") == "closed"
+    assert await stored.breaker() == "closed"
     assert not (await stored.begin()).probe
 
 

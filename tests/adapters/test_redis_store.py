@@ -23,7 +23,6 @@ async def test_a_step_is_stored_whole(stored: Stored) -> None:
         pages={"ids/0": ["m1", "m2"]},
         fields={"cursor": "c1"},
         spent_s=2.0,
-        perf={"message_count": "2"},
     )
     assert (appended.released, appended.log_full) == (False, False)
     assert (begun.version, begun.hints) == (1, 0)
@@ -35,7 +34,19 @@ async def test_a_step_is_stored_whole(stored: Stored) -> None:
     assert stored.call("GET", stored.of("message:m1")) == b"text"
     assert stored.call("EXISTS", stored.of("message:m2")) == 0
     assert stored.call("PTTL", stored.of("message:m1")) > 3_500_000
-    assert stored.call("XLEN", "sync_perf:gmail") == 1
+
+
+async def test_the_figures_of_a_sync_are_noted_and_summed_up_when_it_gives_its_lease_back(stored: Stored) -> None:
+    figures = {"message_count": "2", "duration": "0.500", "timestamp": "2026-11-25T00:00:00.000Z", "api_calls": "3"}
+    for n in (1, 2):
+        begun = await stored.begin()
+        await stored.append(begun, f"{n}.1", perf=figures)
+        assert stored.call("XLEN", "sync_perf:gmail") == n - 1
+        stored.redis.bridge.inject("drop_reply", match="EVAL")
+        await stored.append(begun, f"{n}.2", perf=figures, release=True)
+    assert stored.call("XLEN", "sync_perf:gmail") == 2
+    sums = {name: value for name, value in stored.hash("account").items() if name.startswith("sum:")}
+    assert sums == {"sum:syncs": "2", "sum:message_count": "4", "sum:duration": "1", "sum:api_calls": "6"}
 
 
 async def test_an_entry_that_is_gone_leaves_the_index(stored: Stored) -> None:

@@ -21,10 +21,12 @@ def test_a_slow_sync_and_a_stale_mailbox_are_told() -> None:
 
 
 def test_the_performance_of_a_sync_is_told_in_figures() -> None:
-    assert performance(50, 2.0, 1_764_028_800.0) == {
+    assert performance(50, 2.0, 1_764_028_800.0, 4, 1010) == {
         "message_count": "50",
         "duration": "2.000",
         "messages_per_second": "25.00",
         "timestamp": "2025-11-25T00:00:00.000Z",
+        "api_calls": "4",
+        "quota_units": "1010",
     }
-    assert performance(0, 0.0, 0.0)["messages_per_second"] == "0.00"
+    assert performance(0, 0.0, 0.0, 1, 2)["messages_per_second"] == "0.00"

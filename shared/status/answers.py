@@ -1,0 +1,162 @@
+"""What the functions answer, as models: for the OpenAPI description, and for tests that hold real answers against it.
+
+The functions build their answers as plain data and do not load this module.
+"""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field, JsonValue
+
+from shared.adapters.preferences import Preferences as Preferences
+
+Provider = Literal["gmail", "outlook"]
+State = Literal["active", "reauth_required", "paused"]
+
+
+class Problem(BaseModel):
+    """RFC 9457; `slug` is stable."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    slug: str
+
+
+class Health(BaseModel):
+    status: Literal["ok"]
+
+
+class Counts(BaseModel):
+    created: int
+    updated: int
+    deleted: int
+
+
+class Synced(BaseModel):
+    """One sync of one account."""
+
+    status: Literal[
+        "synced",
+        "no_new_messages",
+        "partial",
+        "lease_held",
+        "breaker_open",
+        "cooling_down",
+        "reauth_required",
+        "paused",
+    ]
+    account_id: str
+    count: int
+    changes: Counts
+    api_calls: int = Field(description="HTTP requests to the provider's API; a batch is one")
+    quota_units: float
+    redis_requests: int
+    duration_s: float
+    more: bool
+    retry_after_s: float | None = None
+    reason: str | None = None
+
+
+class Swept(BaseModel):
+    """A cron ping over every account of the provider that was due."""
+
+    status: Literal["swept"]
+    accounts: int
+    results: list[dict[str, JsonValue]] = Field(description="at most 100, failures first")
+    more: bool
+
+
+class Connected(BaseModel):
+    account_id: str
+    provider: Provider
+    state: State
+
+
+class Link(BaseModel):
+    url: str = Field(description="good for 10 minutes")
+
+
+class Accepted(BaseModel):
+    account_id: str
+    status: Literal["accepted"]
+
+
+class Totals(BaseModel):
+    """Of all syncs of the account so far."""
+
+    syncs: int
+    messages: int
+    duration_s: float
+    api_calls: int
+    quota_units: float
+
+
+class Account(BaseModel):
+    account_id: str
+    provider: Provider
+    user_id: str
+    state: State
+    reason: str | None
+    connected_at: str | None
+    last_sync_at: str | None
+    cursor_age_s: float
+    watch_expires_at: str | None
+    backfill: dict[str, str] | None
+    messages: int
+    parked: int
+    alerts: list[str]
+    totals: Totals
+
+
+class Accounts(BaseModel):
+    accounts: list[Account]
+
+
+class Event(BaseModel):
+    """CloudEvents 1.0; `type` says what is in `data`."""
+
+    specversion: Literal["1.0"]
+    id: str
+    source: str
+    type: str
+    subject: str | None = None
+    time: str
+    datacontenttype: Literal["application/json"]
+    data: dict[str, Any]
+
+
+class Changes(BaseModel):
+    """A page of the change log, oldest first."""
+
+    changes: list[Event]
+    cursor: str
+    more: bool
+
+
+class Durations(BaseModel):
+    p50: float
+    p95: float
+    max: float
+
+
+class Performance(BaseModel):
+    """Of the provider's last syncs, at most a hundred."""
+
+    syncs: int
+    since: str
+    last_at: str
+    messages: int
+    messages_per_second: float
+    api_calls: float
+    quota_units: float
+    duration_s: Durations
+
+
+class Standing(BaseModel):
+    status: Literal["ok"]
+    time: str
+    accounts: dict[str, int]
+    mailboxes: list[Account]
+    breakers: dict[Provider, Literal["closed", "half_open", "open"]]
+    performance: dict[Provider, Performance]
