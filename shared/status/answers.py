@@ -3,14 +3,41 @@
 The functions build their answers as plain data and do not load this module.
 """
 
-from typing import Any, Literal
+from functools import cache, reduce
+from operator import or_
+from types import UnionType
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints, is_typeddict
 
-from pydantic import BaseModel, Field, JsonValue
+from pydantic import BaseModel, Field, JsonValue, create_model
 
 from shared.adapters.preferences import Preferences as Preferences
+from shared.core import message
 
 Provider = Literal["gmail", "outlook"]
 State = Literal["active", "reauth_required", "paused"]
+
+
+@cache
+def _model(typed: Any) -> Any:
+    """A TypedDict as a model: pydantic takes those of `typing` only from Python 3.12 on."""
+    fields: dict[str, Any] = {name: (_hint(hint), ...) for name, hint in get_type_hints(typed).items()}
+    return create_model(typed.__name__, __doc__=typed.__doc__, **fields)
+
+
+def _hint(hint: Any) -> Any:
+    if is_typeddict(hint):
+        return _model(hint)
+    if get_origin(hint) is list:
+        return list[_hint(get_args(hint)[0])]  # type: ignore[misc]
+    if isinstance(hint, UnionType):
+        return reduce(or_, map(_hint, get_args(hint)))
+    return hint
+
+
+if TYPE_CHECKING:
+    from shared.core.message import Folder, WholeMessage
+else:
+    Folder, WholeMessage = _model(message.Folder), _model(message.WholeMessage)
 
 
 class Problem(BaseModel):
@@ -132,6 +159,28 @@ class Changes(BaseModel):
     changes: list[Event]
     cursor: str
     more: bool
+
+
+class Unavailable(BaseModel):
+    slug: str
+    retry_after_s: int | None
+
+
+class Messages(BaseModel):
+    messages: list[WholeMessage]
+    missing: list[str] = Field(description="the provider says that they are gone")
+    unavailable: list[str] | None = None
+    problem: Unavailable | None = None
+
+
+class Thread(BaseModel):
+    thread_id: str
+    messages: list[WholeMessage]
+    more: bool
+
+
+class Folders(BaseModel):
+    folders: list[Folder]
 
 
 class Durations(BaseModel):

@@ -31,6 +31,7 @@ ERRORS = {
     410: "`cursor_expired`: the way back is a resync with content.",
     413: "The body is over 1 MiB; it was not read.",
     415: "Another media type.",
+    429: "Cooling down, or the quota is used up; with Retry-After.",
     502: "The provider does not answer now.",
     503: "Redis is out of reach; with Retry-After.",
 }

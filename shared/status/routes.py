@@ -74,6 +74,7 @@ CHANGES_QUERY = (
 SYNCED = (
     Answer(200, "Outcomes are 200: of the account, or of a ping.", None, JSON),  # the two models: openapi.ONE_OF
 )
+READ = (404, 409, 429, 502)
 PAGE = Answer(200, "A page.", media_type=HTML)
 TO_PROVIDER = Answer(302, "To the provider's consent page.")
 BACK = (PAGE, Answer(303, "Back to return_to, with account_id."))
@@ -134,6 +135,23 @@ ROUTES: tuple[Route, ...] = (
         query=CHANGES_QUERY,
         errors=(404, 410),
     ),
+    Route(
+        "GET",
+        "/mailbox/messages",
+        "Read messages, through the cache",
+        (_json(answers.Messages),),
+        query=(ACCOUNT_ID, Parameter("ids", "1 to 100 message ids, with commas between them", required=True)),
+        errors=READ,
+    ),
+    Route(
+        "GET",
+        "/mailbox/threads/{thread_id}",
+        "Read a thread, through the cache",
+        (_json(answers.Thread),),
+        query=(ACCOUNT_ID,),
+        errors=READ,
+    ),
+    Route("GET", "/mailbox/folders", "Folders or labels", (_json(answers.Folders),), query=(ACCOUNT_ID,), errors=READ),
     Route("GET", "/mailbox/preferences", "What is kept warm", (_json(answers.Preferences),), query=(USER_ID,)),
     Route(
         "PUT",

@@ -124,7 +124,9 @@ def test_the_version_is_the_projects() -> None:
 
 
 def test_real_answers_have_every_field_of_their_model_and_no_other(stand: Stand) -> None:
-    account_id = stand.connect(stand.mailbox(2))
+    address = stand.mailbox(2)
+    account_id = stand.connect(address)
+    ids = list(stand.gmail.truth(address))
     asked: list[tuple[str, str, dict[str, Any]]] = [
         ("POST", "/gmail-sync", {"json": {"account_id": account_id}}),
         ("POST", "/gmail-sync", {}),
@@ -134,6 +136,9 @@ def test_real_answers_have_every_field_of_their_model_and_no_other(stand: Stand)
         ("POST", "/accounts/{account_id}/resync", {"json": {"content": True}}),
         ("POST", "/accounts/connect", {"json": {"provider": "gmail", "user_id": "u"}}),
         ("GET", "/mailbox/changes", {"params": {"account_id": account_id}}),
+        ("GET", "/mailbox/messages", {"params": {"account_id": account_id, "ids": ",".join(ids)}}),
+        ("GET", f"/mailbox/threads/{ids[0]}", {"params": {"account_id": account_id}}),
+        ("GET", "/mailbox/folders", {"params": {"account_id": account_id}}),
         ("GET", "/mailbox/preferences", {"params": {"user_id": "u"}}),
         ("GET", "/status/status.json", {}),
         ("GET", "/status/health", {}),
@@ -141,7 +146,7 @@ def test_real_answers_have_every_field_of_their_model_and_no_other(stand: Stand)
     ]
     for method, path, more in asked:
         answer = stand.client.request(method, path.format(account_id=account_id), **more)
-        of = path.replace("nobody", "{account_id}")
+        of = path.replace("nobody", "{account_id}").replace(ids[0], "{thread_id}")
         route = next(route for route in ROUTES if (route.method, route.path) == (method, of))
         told = _responses(route)[str(answer.status_code)]
         ((media_type, content),) = told["content"].items()
