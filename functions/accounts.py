@@ -1,4 +1,4 @@
-"""Mailboxes: connect with a refresh token or in a browser, list, show, resync, delete (CONTRACT §3).
+"""Mailboxes: connect with a refresh token or in a browser, list, show, resync, redeliver, delete (CONTRACT §3).
 
 What a browser opens (the link, the callbacks) needs no key, and is answered with a page or a redirect, errors too.
 
@@ -12,7 +12,7 @@ import functions_framework.aio
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from shared.bodies import Connect, Import, Resync, parsed
+from shared.bodies import Connect, Import, Redeliver, Resync, parsed
 from shared.consent import CALLBACKS, Consent, ConsentRefused, returned
 from shared.core.errors import BadRequest, ContractBroken, RetryLater
 from shared.edge import (
@@ -49,7 +49,7 @@ async def accounts(request: Request) -> Response:
         case ():
             require_method(request, "GET", "POST")
             if request.method != "POST":
-                return json_answer({"accounts": await wiring.list_accounts()})
+                return json_answer({"accounts": await wiring.overview.accounts()})
             return await _import(request, wiring)
         case ("connect",):
             require_method(request, "GET", "POST")
@@ -66,6 +66,11 @@ async def accounts(request: Request) -> Response:
             require_method(request, "POST")
             asked = parsed(Resync, json_object(await read_body(request)))
             await wiring.ask_resync(account_id, content=asked.content)
+            return json_answer({"account_id": account_id, "status": "accepted"}, status=202)
+        case (account_id, "redeliver"):
+            require_method(request, "POST")
+            again = parsed(Redeliver, json_object(await read_body(request)))
+            await wiring.redeliver(account_id, again.from_)
             return json_answer({"account_id": account_id, "status": "accepted"}, status=202)
     raise BadRequest(404, "not_found", "there is nothing at this path")
 

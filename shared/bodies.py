@@ -50,6 +50,14 @@ class Resync(BaseModel):
     content: bool = False
 
 
+class Redeliver(BaseModel):
+    """`from`: a cursor of the change log. Without it: from the oldest dead letter on."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    from_: Annotated[str | None, Field(alias="from", min_length=1, max_length=128)] = None
+
+
 class Login(BaseModel):
     """A form."""
 

@@ -34,17 +34,18 @@ from shared.connecting import Connecting
 from shared.consent import Consent
 from shared.core import watch
 from shared.core.errors import BadRequest
-from shared.core.message import instant
+from shared.delivering import Delivering
 from shared.edge import json_answer
 from shared.log import log
+from shared.overview import Overview
 from shared.reading import Reading
-from shared.sync import alerts, parked
+from shared.sync import alerts
 from shared.sync.calls import Calls, Limits
 from shared.sync.connect import Connected
 from shared.sync.hydrate import Hydrator
 from shared.sync.intake import follow
 from shared.sync.looks import Looks
-from shared.sync.outcome import Objectives, Outcome, totals
+from shared.sync.outcome import Objectives, Outcome
 from shared.sync.ports import Begun, Clock, Refused
 from shared.sync.renew import renew
 from shared.sync.run import Run
@@ -111,6 +112,14 @@ class Wiring:
     def sessions(self) -> Sessions:
         return Sessions(self.redis, self.settings.tidemark_api_key)
 
+    @cached_property
+    def delivering(self) -> Delivering:
+        return Delivering(self.settings, self.redis, self.http, self.clock)
+
+    @cached_property
+    def overview(self) -> Overview:
+        return Overview(self.accounts, self.providers, self.delivering, self.clock)
+
     def consent(self, public_url: str) -> Consent:
         return Consent(self.settings, self.http, Consents(self.redis, self.sealer, self.clock), public_url)
 
@@ -136,7 +145,9 @@ class Wiring:
         if not asked.model_fields_set:
             ids = await self.accounts.due(provider)
             work = partial(self._swept, provider, deadline_s)
-            return json_answer(await sweep(ids, work, _tell_failed, deadline_s, self.clock))
+            swept = await sweep(ids, work, _tell_failed, deadline_s, self.clock)
+            await self.delivering.due(deadline_s)
+            return json_answer(swept)
         result = await self.sync(provider, asked.account_id, deadline_s)
         if result["status"] in GONE:
             raise _unknown()
@@ -170,32 +181,9 @@ class Wiring:
             raise _unknown()
         return fields
 
-    async def list_accounts(self) -> list[dict[str, Any]]:
-        ids = await self.accounts.all_ids()
-        found = zip(ids, await self.accounts.fields_of(ids), strict=True)
-        return [self._shown(each, fields) for each, fields in found if fields and fields["state"] != "deleting"]
-
     async def show_account(self, account_id: str) -> dict[str, Any]:
-        return self._shown(account_id, await self._known(account_id))
-
-    def _shown(self, account_id: str, fields: Mapping[str, str]) -> dict[str, Any]:
-        confirmed_s = float(fields.get("confirmed_s", fields["created_s"]))
-        return {
-            "account_id": account_id,
-            "provider": fields["provider"],
-            "user_id": fields["user_id"],
-            "state": fields["state"],
-            "reason": fields.get("reason") or None,
-            "connected_at": instant(float(fields["created_s"])),
-            "last_sync_at": instant(float(fields["last_sync_s"])) if "last_sync_s" in fields else None,
-            "cursor_age_s": round(max(0.0, self.clock.now_s() - confirmed_s), 3),
-            "watch_expires_at": instant(float(fields["watch_until_s"])) if "watch_until_s" in fields else None,
-            "backfill": self._provider(fields["provider"]).progress(fields),
-            "messages": int(fields["index_n"]),
-            "parked": len(parked.load(fields.get("parked"))),
-            "alerts": sorted(alerts.load(fields.get("alerts"))),
-            "totals": totals(fields),
-        }
+        (shown,) = await self.overview.shown({account_id: await self._known(account_id)})
+        return shown
 
     async def delete_account(self, account_id: str) -> None:
         """Marked first, so that what still runs is refused; then revoked and forgotten. A second call finds nothing."""
@@ -203,11 +191,12 @@ class Wiring:
         if not fields:
             raise _unknown()
         await self.accounts.mark_deleted(account_id, fields["provider"])
-        await self._forget(account_id, fields)
+        await self._forget(account_id, await self.accounts.fields(account_id))
 
     async def _forget(self, account_id: str, fields: Mapping[str, str]) -> None:
         if not fields:
             return
+        await self.delivering.disconnected(account_id, fields)
         await self.connecting.forget(self._provider(fields["provider"]), account_id, fields)
 
     async def ask_resync(self, account_id: str, *, content: bool) -> None:
@@ -215,8 +204,17 @@ class Wiring:
         if not await self.accounts.ask_resync(account_id, fields["provider"], content=content):
             raise _unknown()
 
-    async def sync(self, provider: str, account_id: str, deadline_s: float, *, ping: bool = False) -> dict[str, Any]:
-        """One sync, as CONTRACT §3 answers it; a ping's also renews the watch. Raises StoreDown."""
+    async def redeliver(self, account_id: str, after: str | None) -> None:
+        await self._known(account_id)
+        await self.delivering.redeliver(account_id, after)
+
+    async def sync(
+        self, provider: str, account_id: str, deadline_s: float, *, ping: bool = False, woken: bool = False
+    ) -> dict[str, Any]:
+        """One sync, as CONTRACT §3 answers it; a ping's also renews the watch. Raises StoreDown.
+
+        What it has appended is delivered to the webhook then: by a ping when it has swept, after a push in a task.
+        """
         started_s = self.clock.now_s()
         redis = self.redis.counted()
         store = RedisStore(redis, self.clock, self.settings, provider)
@@ -244,7 +242,12 @@ class Wiring:
         of_run = (begun, cursor, store, stream, calls, hydrator, steps, self.clock, started_s)
         run = Run(*of_run, objectives, looks, alerts.load(fields.get("alerts")))
         run.take_up(fields)
-        return self._answer(account_id, await run.to_the_end(), started_s, redis, calls)
+        answer = self._answer(account_id, await run.to_the_end(), started_s, redis, calls)
+        if store.undelivered and woken:
+            self.delivering.start(account_id)
+        elif store.undelivered and not ping:
+            await self.delivering.account(account_id, deadline_s)
+        return answer
 
     async def _renew_watch(self, of: Provider, begun: Begun, calls: Calls) -> None:
         plan = of.watch(begun.account_id, begun.fields)
@@ -255,7 +258,8 @@ class Wiring:
         """What a push has called for."""
 
         async def sync() -> dict[str, Any]:
-            return await self.sync(provider, account_id, self.clock.now_s() + self.settings.max_sync_duration)
+            deadline_s = self.clock.now_s() + self.settings.max_sync_duration
+            return await self.sync(provider, account_id, deadline_s, woken=True)
 
         await follow(sync, self.clock.sleep)
 

@@ -25,6 +25,7 @@ import ssl
 import time
 import zlib
 from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import suppress
 from copy import copy
 from functools import lru_cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -101,16 +102,25 @@ class HttpClient:
         headers: Mapping[str, str] | None = None,
         timeout_s: float,
         body_bytes_max: int,
+        tls_name: str = "",
+        status_only: bool = False,
     ) -> Response:
-        """The answer, whatever its status. `base_url` decides where the request may go; `headers` win over its own."""
+        """The answer, whatever its status. `base_url` decides where the request may go; `headers` win over its own.
+
+        `tls_name`: whose certificate is asked for and checked, where `base_url` names an address. `status_only`: the
+        body is no matter here; of a longer one the rest is not read.
+        """
         client = await _client()
         built = _built(client, base_url, request, headers or {}, timeout_s)
+        if tls_name:
+            built.extensions = {**built.extensions, "sni_hostname": tls_name}
         label = f"{request.method} {built.url.host}{built.url.path}"
         self._io(f"before {label}")
         self.requests += 1
         try:
             async with asyncio.timeout(timeout_s):
-                answer = await _exchange(client, built, body_bytes_max)
+                exchange = _status if status_only else _exchange
+                answer = await exchange(client, built, body_bytes_max)
         except TimeoutError as error:
             raise ProviderDown(f"no answer within {timeout_s:g} s") from error
         except FAILURES as error:
@@ -137,6 +147,21 @@ async def _exchange(client: httpx.AsyncClient, request: httpx.Request, body_byte
         async for chunk in response.aiter_raw():
             body.feed(chunk)
         return Response(response.status_code, dict(response.headers), body.end())
+    finally:
+        await response.aclose()
+
+
+async def _status(client: httpx.AsyncClient, request: httpx.Request, body_bytes_max: int) -> Response:
+    """Reads what there is of the body only so that the connection can be used again."""
+    response = await client.send(request, stream=True)
+    try:
+        left = body_bytes_max
+        with suppress(*FAILURES):
+            async for chunk in response.aiter_raw():
+                left -= len(chunk)
+                if left < 0:
+                    break
+        return Response(response.status_code, dict(response.headers), b"")
     finally:
         await response.aclose()
 

@@ -5,7 +5,8 @@
     MARK_DELETED  account exists                  marks it again
     FORGET        state deleting                  changes nothing, the account is gone
     WATCHED       account active                  changes nothing: the event is said once a watch
-    CHANGES       epoch, what is kept             reads the same, and notes the same position
+    CHANGES       epoch, what is kept             reads the same, and notes the same position; a reader that is refused
+                                                  stands before what is left, so that its snapshot waits for it
     ASK_RESYNC    account exists                  asks again: taken up once
     FIELDS        -                               reads the same
     STANDINGS     -                               reads the same
@@ -13,7 +14,19 @@
 As in redis_scripts.py, all keys are in KEYS, and times are in ARGV.
 """
 
-# KEYS account log due accounts addresses hold, then the account's other keys, of which a new one has none
+# How far the slowest reader is, of those seen since `since_ms`; `most` where nobody reads
+SLOWEST_READER = """
+local function slowest_reader(key, since_ms, most)
+  local readers = redis.call('HGETALL', key)
+  for i = 2, #readers, 2 do
+    local position, seen = string.match(readers[i], '^(%d+),(%d+)$')
+    if position and tonumber(seen) >= since_ms then most = math.min(most, tonumber(position)) end
+  end
+  return most
+end
+"""
+
+# KEYS account log due accounts addresses hold undelivered, then the account's other keys, of which a new one has none
 # ARGV now_ms, account, entry when new, entry when revived, address field, its expected account ('' = none), count of
 # field pairs for a new account, those pairs, then field pairs for a known one
 CONNECT = """
@@ -26,7 +39,7 @@ if known[1] and known[4] ~= ARGV[5] and ARGV[6] ~= ARGV[2] then return 'taken' e
 if not known[1] then
   for i = 8, 7 + 2 * fresh, 2 do redis.call('HSET', account, ARGV[i], ARGV[i + 1]) end
   redis.call('DEL', KEYS[2])
-  for i = 7, #KEYS do redis.call('DEL', KEYS[i]) end
+  for i = 8, #KEYS do redis.call('DEL', KEYS[i]) end
   redis.call('XADD', KEYS[2], '1-' .. ARGV[1], 'e', ARGV[3])
   redis.call('HSET', account, 'seq', 1, 'log_bytes', #ARGV[3] + 32)
   redis.call('SADD', KEYS[4], ARGV[2])
@@ -43,24 +56,27 @@ else
   end
 end
 redis.call('ZADD', KEYS[3], ARGV[1], ARGV[2])
+redis.call('ZADD', KEYS[7], 'NX', ARGV[1], ARGV[2])
 redis.call('HSET', KEYS[5], ARGV[5], ARGV[2])
 return known[1] and 'known' or 'new'
 """
 
-# KEYS account due lease; ARGV account: from here on every late write is refused
+# KEYS account due lease; ARGV account, now_ms: from here on every late write is refused
 MARK_DELETED = """
 if redis.call('EXISTS', KEYS[1]) == 0 then return 'unknown' end
 redis.call('HSET', KEYS[1], 'state', 'deleting')
+redis.call('HSETNX', KEYS[1], 'deleted_ms', ARGV[2])
 redis.call('HINCRBY', KEYS[1], 'fence', 1)
 redis.call('DEL', KEYS[3])
 redis.call('ZADD', KEYS[2], 0, ARGV[1])
 return 'ok'
 """
 
-# KEYS account due accounts addresses, then the account's other keys; ARGV account, address field
+# KEYS account due accounts addresses undelivered, then the account's other keys; ARGV account, address field
 FORGET = """
 if redis.call('HGET', KEYS[1], 'state') ~= 'deleting' then return 'late' end
-for i = 5, #KEYS do redis.call('DEL', KEYS[i]) end
+for i = 6, #KEYS do redis.call('DEL', KEYS[i]) end
+redis.call('ZREM', KEYS[5], ARGV[1])
 if redis.call('HGET', KEYS[4], ARGV[2]) == ARGV[1] then redis.call('HDEL', KEYS[4], ARGV[2]) end
 redis.call('ZREM', KEYS[2], ARGV[1])
 redis.call('SREM', KEYS[3], ARGV[1])
@@ -68,16 +84,17 @@ redis.call('DEL', KEYS[1])
 return 'ok'
 """
 
-# KEYS account log; ARGV now_ms, what was asked for, event or '', field pairs
+# KEYS account log undelivered; ARGV now_ms, what was asked for, event or '', account, field pairs
 WATCHED = """
 local was = redis.call('HMGET', KEYS[1], 'state', 'seq', 'log_bytes', 'watch_ask', 'watch_lapsing')
 if was[1] ~= 'active' then return 'late' end
-for i = 4, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+for i = 5, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
 if ARGV[2] ~= '' and was[4] == ARGV[2] then redis.call('HDEL', KEYS[1], 'watch_ask') end
 if ARGV[3] ~= '' and was[5] ~= '1' then
   local seq = tonumber(was[2]) + 1
   redis.call('XADD', KEYS[2], string.format('%.0f-%s', seq, ARGV[1]), 'e', ARGV[3])
   redis.call('HSET', KEYS[1], 'seq', string.format('%.0f', seq), 'log_bytes', tonumber(was[3]) + #ARGV[3] + 32)
+  redis.call('ZADD', KEYS[3], 'NX', ARGV[1], ARGV[4])
 end
 return 'ok'
 """
@@ -93,8 +110,11 @@ local first = redis.call('XRANGE', KEYS[3], '-', '+', 'COUNT', 1)
 local oldest = seq + 1
 if first[1] then oldest = tonumber(string.match(first[1][1], '^(%d+)-')) end
 if ARGV[6] == 'earliest' then position = oldest - 1 end
-if ARGV[6] == 'after' and ARGV[3] ~= was[1] then return {'expired'} end
-if position > seq or position < oldest - 1 then return {'expired'} end
+if ARGV[6] == 'after' and ARGV[3] ~= was[1] then position = -1 end
+if position > seq or position < oldest - 1 then
+  redis.call('HSET', KEYS[2], ARGV[1], string.format('%.0f,%s', oldest - 1, ARGV[2]))
+  return {'expired'}
+end
 redis.call('HSET', KEYS[2], ARGV[1], string.format('%.0f,%s', position, ARGV[2]))
 local from = string.format('(%.0f-18446744073709551615', position)
 local rows = redis.call('XRANGE', KEYS[3], from, '+', 'COUNT', tonumber(ARGV[5]))

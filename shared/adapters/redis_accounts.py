@@ -27,6 +27,9 @@ KEYS_OF_AN_ACCOUNT = (
     "folders",
     "reads",
     "reading",
+    "delivery",
+    "delivering",
+    "dead",
 )
 SCAN_COUNT = 1000
 ACCOUNTS_AT_ONCE = 100
@@ -103,6 +106,7 @@ class RedisAccounts:
                 keys.ACCOUNTS,
                 keys.ADDRESSES,
                 keys.of(account_id, "hold"),
+                keys.UNDELIVERED,
                 *(keys.of(account_id, name) for name in KEYS_OF_AN_ACCOUNT if name not in ("log", "hold")),
             ],
             [
@@ -130,13 +134,13 @@ class RedisAccounts:
 
     async def watched(self, account_id: str, fields: Mapping[str, str], asked: str, event: str) -> None:
         """Notes how the watch stands; `asked`: what a lifecycle event asked for and is done; `event`: said with it."""
-        of = [keys.of(account_id, "account"), keys.of(account_id, "log")]
+        of = [keys.of(account_id, "account"), keys.of(account_id, "log"), keys.UNDELIVERED]
         now_ms = int(self._clock.now_s() * 1000)
-        await self._redis.run(scripts.WATCHED, of, [now_ms, asked, event, *_flat(fields)])
+        await self._redis.run(scripts.WATCHED, of, [now_ms, asked, event, account_id, *_flat(fields)])
 
     async def mark_deleted(self, account_id: str, provider: str) -> None:
         of = [keys.of(account_id, "account"), keys.due(provider), keys.of(account_id, "lease")]
-        await self._redis.run(scripts.MARK_DELETED, of, [account_id])
+        await self._redis.run(scripts.MARK_DELETED, of, [account_id, int(self._clock.now_s() * 1000)])
 
     async def forget(self, account_id: str, provider: str, address: str) -> None:
         """Deletes every key of a marked account; the account's hash last, so that a killed deletion is found again."""
@@ -149,7 +153,7 @@ class RedisAccounts:
                 await self._redis.once(["DEL", *found])
             if at == "0":
                 break
-        of = [keys.of(account_id, "account"), keys.due(provider), keys.ACCOUNTS, keys.ADDRESSES]
+        of = [keys.of(account_id, "account"), keys.due(provider), keys.ACCOUNTS, keys.ADDRESSES, keys.UNDELIVERED]
         others = [keys.of(account_id, name) for name in KEYS_OF_AN_ACCOUNT]
         await self._redis.run(scripts.FORGET, [*of, *others], [account_id, address])
 
@@ -160,7 +164,7 @@ class RedisAccounts:
         if after is not None and start == "after":
             parts = change.cursor_parts(after)
             if parts is None:
-                raise _expired()
+                raise expired()
             epoch, seq = parts
         answer = await self._redis.run(
             scripts.CHANGES,
@@ -171,7 +175,7 @@ class RedisAccounts:
             case ["unknown"]:
                 raise BadRequest(404, "unknown_account", "There is no such account.")
             case ["expired"]:
-                raise _expired()
+                raise expired()
             case ["ok", str(now_epoch), int(end), str(provider), str(user_id), int(position), list(rows)]:
                 entries = [(str(stream_id), str(stored)) for stream_id, stored in rows]
                 last = int(entries[-1][0].partition("-")[0]) if entries else position
@@ -179,7 +183,7 @@ class RedisAccounts:
         raise StoreDown("Redis answered something that the script does not return")
 
 
-def _expired() -> BadRequest:
+def expired() -> BadRequest:
     return BadRequest(
         410, "cursor_expired", "The log no longer holds what follows this cursor. Ask for a resync with content."
     )

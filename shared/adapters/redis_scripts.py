@@ -14,9 +14,13 @@ key-locking flag where it talks to Upstash; plain Redis refuses it.
 Source: https://upstash.com/docs/redis/overall/llms-txt (Lua: key locking); https://redis.io/docs/latest/develop/programmability/eval-intro/
 """
 
-# KEYS account lease hold index log failures open probe called
-# ARGV owner, ttl_ms, provider, as_hint, new epoch
-BEGIN = """
+from shared.adapters.redis_account_scripts import SLOWEST_READER
+
+# KEYS account lease hold index log failures open probe called readers
+# ARGV owner, ttl_ms, provider, as_hint, new epoch, readers seen before this are forgotten (ms)
+BEGIN = (
+    SLOWEST_READER
+    + """
 local account = KEYS[1]
 local state = redis.call('HGET', account, 'state')
 if not state or redis.call('HGET', account, 'provider') ~= ARGV[3] then return {'unknown'} end
@@ -49,11 +53,16 @@ if lost == 'index' or lost == 'log' then
   if lost == 'index' then redis.call('HSET', account, 'index_n', 0) end
 end
 if lost ~= '' then redis.call('HSET', account, 'lost', lost) end
+local waits = tonumber(redis.call('HGET', account, 'log_waits') or '0')
+if waits > 0 and (lost ~= '' or slowest_reader(KEYS[10], tonumber(ARGV[6]), waits) >= waits) then
+  redis.call('HDEL', account, 'log_waits')
+end
 redis.call('HINCRBY', account, 'fence', 1)
 redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
 if redis.call('DEL', KEYS[9]) == 1 then redis.call('HSET', account, 'woken', ARGV[1]) end
 return {'ok', probe, redis.call('HGETALL', account), redis.call('HGET', account, 'woken') == ARGV[1] and 1 or 0}
 """
+)
 
 # KEYS account lease; ARGV fence, owner, ttl_ms
 RENEW = """
@@ -63,10 +72,12 @@ redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
 return {'ok', was[2], was[3] or '0', was[4] or '0'}
 """
 
-# KEYS account lease hold index log pages readers perf due failures open probe, then one per cached message (what is
-# cached for readers is richer, and stays), then one per thread that has grown
+# KEYS account lease hold index log pages readers perf due failures open probe undelivered, then one per cached message
+# (what is cached for readers is richer, and stays), then one per thread that has grown
 # ARGV 1 header (JSON), then events, index deletions, index pairs, field pairs, page pairs, cache triples, perf pairs
-APPEND = """
+APPEND = (
+    SLOWEST_READER
+    + """
 local h = cjson.decode(ARGV[1])
 local account = KEYS[1]
 local was = redis.call('HMGET', account,
@@ -81,31 +92,29 @@ for i = 1, h.events do added = added + #ARGV[1 + i] + h.entry_overhead end
 local trim_to = nil
 if h.events > 0 then
   local excess = bytes + added - h.bytes_max
-  local floor = 0
-  if h.pausable then
-    floor = seq
-    local readers = redis.call('HGETALL', KEYS[7])
-    for i = 2, #readers, 2 do
-      local position, seen = string.match(readers[i], '^(%d+),(%d+)$')
-      if position and tonumber(seen) >= h.now - h.reader_ms then floor = math.min(floor, tonumber(position)) end
-    end
-  end
-  local from, freed = '-', 0
+  if h.webhook then redis.call('HSETNX', KEYS[7], '@webhook', string.format('0,%.0f', h.now)) end
+  local floor = h.pausable and slowest_reader(KEYS[7], h.now - h.reader_ms, seq) or seq
+  local from, freed, waits = '-', 0, nil
   while true do
     local rows = redis.call('XRANGE', KEYS[5], from, '+', 'COUNT', 64)
     local stop = #rows == 0
     for _, row in ipairs(rows) do
       local n, ms = string.match(row[1], '^(%d+)-(%d+)$')
       if freed >= excess and tonumber(ms) >= h.now - h.age_ms then stop = true break end
-      if h.pausable and tonumber(n) > floor then return {'log_full'} end
+      if tonumber(n) > floor then waits = n end
       freed = freed + #row[2][2] + h.entry_overhead
       trim_to = tonumber(n) + 1
       from = '(' .. row[1]
     end
     if stop then break end
   end
+  if waits then
+    redis.call('HSET', account, 'log_waits', waits)
+    return {'log_full'}
+  end
   if trim_to then redis.call('XTRIM', KEYS[5], 'MINID', trim_to .. '-0') end
   bytes = bytes + added - freed
+  redis.call('ZADD', KEYS[13], 'NX', string.format('%.0f', h.now), h.account)
   for i = 1, h.events do
     seq = seq + 1
     redis.call('XADD', KEYS[5], string.format('%.0f-%.0f', seq, h.now), 'e', ARGV[at])
@@ -137,7 +146,7 @@ if h.note_known then
   if #known == 0 then redis.call('HSET', KEYS[6], 'known/0', '') end
 end
 for i = 1, h.cache do
-  local key = KEYS[12 + i]
+  local key = KEYS[13 + i]
   if ARGV[at] == '' then
     redis.call('DEL', key)
   elseif redis.call('GETRANGE', key, 0, 0) ~= 'r' then
@@ -145,7 +154,7 @@ for i = 1, h.cache do
   end
   at = at + 1
 end
-for i = 13 + h.cache, #KEYS do redis.call('DEL', KEYS[i]) end
+for i = 14 + h.cache, #KEYS do redis.call('DEL', KEYS[i]) end
 if h.spent_ms > 0 then
   local full = tonumber(redis.call('HGET', account, 'full_at_ms') or '0')
   redis.call('HSET', account, 'full_at_ms', string.format('%.0f', math.max(full, h.now) + h.spent_ms))
@@ -173,8 +182,11 @@ if h.perf > 0 and released == 1 then
 end
 redis.call('HSET', account, 'version', h.version + 1, 'step', h.step, 'step_released', released,
   'seq', string.format('%.0f', seq), 'log_bytes', string.format('%.0f', bytes), 'index_n', redis.call('HLEN', KEYS[4]))
-return {'ok', h.version + 1, hints, released, pushes}
+local deliver = 0
+if h.webhook and h.events > 0 and tonumber(redis.call('ZSCORE', KEYS[13], h.account)) <= h.now then deliver = 1 end
+return {'ok', h.version + 1, hints, released, pushes, deliver}
 """
+)
 
 # KEYS index, then one per message id; ARGV packed ids
 READ = """
@@ -262,7 +274,7 @@ end
 return {'yours', was[2], was[3]}
 """
 
-# KEYS account log due, reason, now_ms, event, account
+# KEYS account log due lease undelivered; ARGV grant, reason, now_ms, event, account, owner
 LOSE = """
 local was = redis.call('HMGET', KEYS[1], 'state', 'grant', 'seq', 'log_bytes')
 if not was[1] then return 'gone' end
@@ -275,6 +287,7 @@ redis.call('HSET', KEYS[1], 'state', 'reauth_required', 'reason', ARGV[2], 'seq'
   'log_bytes', tonumber(was[4]) + #ARGV[4] + 32)
 redis.call('HDEL', KEYS[1], 'access')
 redis.call('ZREM', KEYS[3], ARGV[5])
+redis.call('ZADD', KEYS[5], 'NX', ARGV[3], ARGV[5])
 if redis.call('GET', KEYS[4]) == ARGV[6] then redis.call('DEL', KEYS[4]) end
 return 'ok'
 """

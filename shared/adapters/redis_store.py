@@ -31,6 +31,7 @@ class RedisStore:
         self._settings = settings
         self._provider = provider
         self._owner = ""
+        self.undelivered = False  # something was appended that the webhook could be given now
 
     async def begin(self, account_id: str, *, owner: str, as_hint: bool = False) -> Begun | Refused:
         """Takes the lease, or says why not; raises StoreDown."""
@@ -44,6 +45,7 @@ class RedisStore:
                     *(keys.of(account_id, name) for name in names),
                     *keys.breaker(self._provider),
                     keys.of(account_id, "called"),
+                    keys.of(account_id, "readers"),
                 ],
                 [
                     owner,
@@ -51,6 +53,7 @@ class RedisStore:
                     self._provider,
                     int(as_hint),
                     new_epoch(now_s),
+                    int(now_s * 1000) - READER_SEEN_MS,
                 ],
             )
         )
@@ -73,6 +76,7 @@ class RedisStore:
             pushed=answer[3] == 1,
             pushes=int(fields.get("pushes", "0")),
             hint_history=int(fields.get("hint_history", "0")),
+            log_waits="log_waits" in fields,
         )
 
     async def renew(self, begun: Begun) -> None:
@@ -98,6 +102,7 @@ class RedisStore:
                     keys.perf(self._provider),
                     keys.due(self._provider),
                     *keys.breaker(self._provider),
+                    keys.UNDELIVERED,
                     *(keys.message(begun.account_id, message_id) for message_id in step.cache),
                     *(keys.thread(begun.account_id, thread_id) for thread_id in step.threads),
                 ],
@@ -110,6 +115,7 @@ class RedisStore:
             raise LeaseLost("another instance has begun since, or the account is gone")
         begun.version, begun.hints, begun.pushes = int(answer[1]), int(answer[2]), int(answer[4])
         begun.renewed_at_s = now_s
+        self.undelivered = self.undelivered or answer[5:] == [1]
         return Appended(released=answer[3] == 1)
 
     def _header(self, begun: Begun, step: Append, now_ms: int) -> dict[str, Any]:
@@ -141,6 +147,7 @@ class RedisStore:
             "age_ms": int(settings.log_retention_days * DAY_MS),
             "reader_ms": READER_SEEN_MS,
             "entry_overhead": ENTRY_OVERHEAD_BYTES,
+            "webhook": settings.webhook_url is not None,
         }
 
     async def read(self, account_id: str, ids: Sequence[tuple[str, str]]) -> tuple[list[str | None], list[str | None]]:
@@ -203,9 +210,11 @@ class RedisStore:
                 keys.of(begun.account_id, "log"),
                 keys.due(self._provider),
                 keys.of(begun.account_id, "lease"),
+                keys.UNDELIVERED,
             ],
             [begun.fields["grant"], reason, int(self._clock.now_s() * 1000), event, begun.account_id, self._owner],
         )
+        self.undelivered = self.undelivered or answer == "ok"
         return bool(answer == "ok")
 
     def _ttl_ms(self) -> int:

@@ -196,7 +196,10 @@ def webhook_secrets() -> Parser:
     def parse(text: str) -> tuple[str, ...]:
         found = tuple(_parts(text))
         for place, secret in enumerate(found, 1):
-            size = len(_base64_bytes(secret.removeprefix("whsec_")))
+            key = secret.removeprefix("whsec_")
+            if set(key) & {"-", "_"}:  # a receiver's library would read another key than the one that is meant
+                raise Bad(f"has a secret in another alphabet than base64's (number {place})")
+            size = len(_base64_bytes(key))
             if not low <= size <= high:
                 raise Bad(f"has a secret of {size} bytes (number {place})")
         return found

@@ -119,6 +119,26 @@ class Totals(BaseModel):
     quota_units: float
 
 
+class Delivery(BaseModel):
+    """How far the webhook is in an account's log."""
+
+    cursor: str
+    lag: int = Field(description="events that are not delivered yet")
+    attempts: int = Field(description="of the batch that is being tried")
+    next_try_at: str | None
+    last_failure: str | None
+    dead_letters: int
+    behind: bool = Field(description="the log no longer held what was not delivered; a snapshot is on its way")
+
+
+class Target(BaseModel):
+    """The webhook's endpoint: its breaker, or paused by its 410."""
+
+    state: Literal["closed", "half_open", "open", "paused"]
+    paused_since: str | None
+    last_answer: str | None
+
+
 class Account(BaseModel):
     account_id: str
     provider: Provider
@@ -134,6 +154,7 @@ class Account(BaseModel):
     parked: int
     alerts: list[str]
     totals: Totals
+    webhook: Delivery | None
 
 
 class Accounts(BaseModel):
@@ -208,4 +229,5 @@ class Standing(BaseModel):
     accounts: dict[str, int]
     mailboxes: list[Account]
     breakers: dict[Provider, Literal["closed", "half_open", "open"]]
+    webhook: Target | None
     performance: dict[Provider, Performance]

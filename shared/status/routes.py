@@ -111,6 +111,15 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         "POST",
+        "/accounts/{account_id}/redeliver",
+        "Deliver the change log to the webhook again, and end its pause",
+        (_json(answers.Accepted, 202, "With the next ping, if not before."),),
+        body=bodies.Redeliver,
+        body_required=False,
+        errors=(404, 409, 410),
+    ),
+    Route(
+        "POST",
         "/accounts/connect",
         "Make a link that connects a mailbox in a browser",
         (_json(answers.Link),),

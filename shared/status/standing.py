@@ -1,6 +1,6 @@
 """How things stand, as data: what /status/status.json answers, and what the page and the metrics are made of.
 
-Costs two Redis requests, and one more for each hundred mailboxes.
+Costs two Redis requests, and one more for each hundred mailboxes; where there is a webhook, as many more.
 """
 
 from collections import Counter
@@ -13,7 +13,7 @@ from shared.wiring import Wiring
 
 
 async def standing(wiring: Wiring) -> dict[str, Any]:
-    mailboxes = await wiring.list_accounts()
+    mailboxes = await wiring.overview.accounts()
     found = await standings(wiring.redis, list(wiring.providers))
     states = Counter(mailbox["state"] for mailbox in mailboxes)
     return {
@@ -22,6 +22,7 @@ async def standing(wiring: Wiring) -> dict[str, Any]:
         "accounts": {"total": len(mailboxes), **states},
         "mailboxes": mailboxes,
         "breakers": {name: of.breaker for name, of in found.items()},
+        "webhook": await wiring.delivering.target(),
         "performance": {name: performance(of.syncs) for name, of in found.items() if of.syncs},
     }
 

@@ -16,6 +16,7 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from shared.core.errors import BudgetSpent
 from shared.protocol.status import Status
 from shared.protocol.step import Fact, Failed, Fetched, Gone, Members, Patch, Step, Task, Walked, Want
 from shared.protocol.wire import Request, Response
@@ -26,7 +27,7 @@ class Begun:
     """A held mailbox: the fencing token, and the account's hash as it was at the begin (or after the last step).
 
     `pushed`: a push called for this sync; `pushes`: how many there were. `hint_history`: the highest history id that
-    one has named, 0 for none.
+    one has named, 0 for none. `log_waits`: backfill would push out what a reader has not passed.
     """
 
     account_id: str
@@ -40,6 +41,12 @@ class Begun:
     pushed: bool = False
     pushes: int = 0
     hint_history: int = 0
+    log_waits: bool = False
+
+    def need_room(self, *, live: bool) -> None:
+        """Raises BudgetSpent for what is no live change, while the log has no room for it: it is not even read."""
+        if self.log_waits and not live:
+            raise BudgetSpent("the change log waits for its readers")
 
 
 @dataclass(frozen=True, slots=True)

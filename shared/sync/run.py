@@ -112,6 +112,7 @@ class Run:
             if task is None:
                 await self._append(self._next(release=True))
                 continue
+            self.begun.need_room(live=not self.confirmed)
             late = self.clock.now_s() + TASK_RESERVE_S > self.calls.limits.deadline_s
             if late and (self.number > 0 or self.paging):
                 raise errors.BudgetSpent("the time of this invocation is spent")
@@ -159,6 +160,7 @@ class Run:
 
     async def _apply(self, step: Step[Any], facts: Sequence[Fact], last: Step[Any] | None) -> None:
         """Appends a part of a step; only the `last` part moves the cursor."""
+        self.begun.need_room(live=step.origin == "live" or not facts)
         effects = await self.steps.effects(self.begun, step, facts) if facts else Effects()
         if (pausable := step.origin != "live") and effects.oldest_s is not None:
             self.oldest_s = min(effects.oldest_s, effects.oldest_s if self.oldest_s is None else self.oldest_s)

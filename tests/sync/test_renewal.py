@@ -216,7 +216,7 @@ async def test_a_deletion_whose_watch_cannot_be_stopped_goes_on(world: GmailWorl
     account_id = await world.connect()
     world.gmail.revoke(ADDRESS)
     await world.wiring.delete_account(account_id)
-    assert await world.wiring.list_accounts() == []
+    assert await world.wiring.overview.accounts() == []
 
 
 async def test_a_grant_that_dies_of_the_testing_status_says_so(redis: RedisRest) -> None:
