@@ -1,5 +1,7 @@
 """POST /outlook-sync: one account, or without a body a cron ping over all of them (CONTRACT §3).
 
+With DISPATCH=pubsub the dispatch topic's push may call it too, proven by its token (push_wiring.py).
+
 functions-framework --source functions/outlook_sync.py --target outlook_sync --asgi
 """
 
@@ -9,7 +11,8 @@ import functions_framework.aio
 from starlette.requests import Request
 from starlette.responses import Response
 
-from shared.edge import guarded, json_object, read_body, require_key, require_method, segments
+from shared.edge import guarded, json_object, read_body, require_method, segments
+from shared.push_wiring import require_caller
 from shared.wiring import Wiring, invocation_timeout_s, settings_or_exit
 
 SETTINGS = settings_or_exit()
@@ -19,7 +22,7 @@ SETTINGS = settings_or_exit()
 @partial(guarded, timeout_s=invocation_timeout_s(SETTINGS))
 async def outlook_sync(request: Request) -> Response:
     require_method(request, "POST")
-    require_key(request, SETTINGS)
+    await require_caller(request, SETTINGS)
     return await Wiring.current().answer_sync(
         "outlook", segments(request, "outlook-sync"), json_object(await read_body(request))
     )

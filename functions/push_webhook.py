@@ -39,7 +39,7 @@ async def push_webhook(request: Request) -> Response:
 
 
 async def _gmail(request: Request, wiring: PushWiring) -> Response:
-    await wiring.proof.check(request.headers.get("authorization", ""))
+    await wiring.prove_gmail(request.headers.get("authorization", ""))
     body = await read_body(request)
     woken = await _in_time(intake.gmail(body, wiring.sealer.lookup, wiring.hints))
     await wiring.dispatch.before_the_answer("gmail", woken)

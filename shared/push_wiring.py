@@ -1,5 +1,11 @@
 """Puts push-webhook's parts together, and imports nothing that its answer does not need.
 
+    who calls                       proves itself by
+    Gmail's topic                   its OIDC token, where all of Gmail's push settings are there
+    the dispatch topic              its OIDC token at the sync functions, with DISPATCH=pubsub: a queue can send no key;
+                                    audience and service account are those of Gmail's pushes
+    anybody else, there             the key
+
     shared.wiring loads pydantic, httpx and Upstash's client: half as long as an empty function takes to start
     (facts/platform.md §2). Here it is imported when the first answer has been sent, by the first sync that runs inline.
 
@@ -12,6 +18,8 @@ from functools import cached_property
 from typing import ClassVar
 from weakref import WeakKeyDictionary
 
+from starlette.requests import Request
+
 from shared.adapters.client_state import client_state_keys
 from shared.adapters.dispatch import Dispatch
 from shared.adapters.light_http import LightHttp
@@ -20,6 +28,8 @@ from shared.adapters.redis_hints import RedisHints
 from shared.adapters.sealing import Sealer
 from shared.config import Settings
 from shared.config import settings_or_exit as settings_or_exit
+from shared.core.errors import BadRequest
+from shared.edge import require_key
 from shared.protocol.wire import Response
 
 CERTS_TIMEOUT_S = 5.0
@@ -46,6 +56,10 @@ class PushWiring:
     def proof(self) -> PushProof:
         return PushProof(self.settings, self._certificates, time.time, time.monotonic)
 
+    async def prove_gmail(self, authorization: str) -> None:
+        """Raises BadRequest 401, always where push is not set up."""
+        await self.proof.check(authorization if self.settings.push_configured else "")
+
     @cached_property
     def hints(self) -> RedisHints:
         return RedisHints(self.http, self.settings.upstash_redis_rest_url, self.settings.upstash_redis_rest_token)
@@ -65,6 +79,16 @@ class PushWiring:
     async def _certificates(self) -> Response:
         url = self.settings.google_certs_url
         return await self.http.send("GET", url, {}, b"", timeout_s=CERTS_TIMEOUT_S, body_bytes_max=CERTS_BYTES_MAX)
+
+
+async def require_caller(request: Request, settings: Settings) -> None:
+    """Of a sync function: the key, or the dispatch topic's token. Raises BadRequest 401."""
+    try:
+        require_key(request, settings)
+    except BadRequest:
+        if settings.dispatch != "pubsub":
+            raise
+        await PushWiring.current().proof.check(request.headers.get("authorization", ""))
 
 
 async def _wake(provider: str, account_id: str) -> None:

@@ -9,6 +9,7 @@
 
 Back-off, retention and delays count on the emulator's clock, the ack deadline is real time, as are the tokens' times
 unless `token_time` says "clock".
+What a filter keeps out is never delivered to that subscription.
 Source: https://cloud.google.com/pubsub/docs/push; facts/gmail.md 4 and (b) 25-28
 """
 
@@ -18,6 +19,7 @@ import contextlib
 import heapq
 import itertools
 import random
+import re
 import threading
 import time
 from dataclasses import dataclass, field
@@ -29,26 +31,13 @@ import orjson
 
 from infra.emulators.clock import Clock
 from infra.emulators.google_keys import GoogleKeys
+from infra.emulators.pubsub_token import FORGERIES, TOKEN_REUSE_S, claims
 
 ACKS = frozenset({102, 200, 201, 202, 204})
 RETENTION_S = 7 * 86_400.0
 BACKOFF_MIN_S, BACKOFF_MAX_S, WINDOW_START, WINDOW_MAX = 0.1, 60.0, 4, 1000
-TOKEN_LIFE_S, TOKEN_REUSE_S = 3600, 3300
+_FILTER = re.compile(r'attributes\.(\w+) = "([^"]*)"')
 _LOOK_S = 0.02  # real time between two looks at a clock that somebody may advance
-FORGERIES = [
-    "wrong_aud",
-    "wrong_email",
-    "email_unverified",
-    "wrong_iss",
-    "expired",
-    "skew",
-    "future",
-    "no_token",
-    "unknown_kid",
-    "alg_none",
-    "hs256",
-    "wrong_signature",
-]
 
 
 @dataclass(slots=True)
@@ -56,6 +45,7 @@ class Subscription:
     name: str
     topic: str
     endpoint: str
+    filter: str | None = None  # attributes.NAME = "VALUE"
     audience: str | None = None  # None: the endpoint
     service_account: str = "push@tidemark-local.iam.gserviceaccount.com"
     wrapped: bool = True
@@ -88,6 +78,7 @@ class _Delivery:
     number: int
     subscription: Subscription = field(compare=False)
     data: dict[str, Any] = field(compare=False)
+    attributes: dict[str, str] = field(compare=False)
     message_id: str = field(compare=False)
     published_s: float = field(compare=False)
     attempt: int = field(compare=False, default=1)
@@ -113,27 +104,31 @@ class PubSub:
         """Creates the push subscription, or replaces the one of that name."""
         if knobs.get("forge") not in (None, *FORGERIES):
             raise ValueError(f"no such forgery: {knobs['forge']}")
+        if knobs.get("filter") is not None and not _FILTER.fullmatch(knobs["filter"]):
+            raise ValueError('a filter is written as attributes.NAME = "VALUE"')
         project = topic.split("/")[1] if topic.count("/") == 3 else "local"
         made = Subscription(name or f"projects/{project}/subscriptions/push", topic, endpoint, **knobs)
         self.subscriptions[made.name] = made
         return made
 
-    def publish(self, topic: str, data: dict[str, Any]) -> None:
-        """To every subscription of the topic; returns at once."""
+    def publish(self, topic: str, data: dict[str, Any], attributes: dict[str, str] | None = None) -> str:
+        """To every subscription of the topic whose filter lets it pass; returns its id at once."""
+        said = attributes or {}
         now_s = self.clock.now_s()
         with self._lock:
             self.counts["published"] += 1
             message_id = str(next(self._ids))
-            for subscription in [each for each in self.subscriptions.values() if each.topic == topic]:
+            for subscription in [each for each in self.subscriptions.values() if _takes(each, topic, said)]:
                 if self._rng.random() < subscription.drop:
                     self.counts["dropped"] += 1
                     continue
                 for _ in range(2 if self._rng.random() < subscription.duplicate else 1):
                     held_s = self._rng.uniform(0, 2) if self._rng.random() < subscription.reorder else 0.0
                     due_s = now_s + subscription.delay_s + held_s
-                    made = _Delivery(due_s, next(self._numbers), subscription, data, message_id, now_s)
+                    made = _Delivery(due_s, next(self._numbers), subscription, data, said, message_id, now_s)
                     heapq.heappush(self._queue, made)
         self._start()
+        return message_id
 
     def pending(self) -> int:
         """Messages not acknowledged yet, the open pushes among them."""
@@ -257,7 +252,7 @@ class PubSub:
         encode = base64.urlsafe_b64encode if subscription.urlsafe else base64.b64encode
         body: dict[str, Any] = {
             "message": {
-                "attributes": {},
+                "attributes": delivery.attributes,
                 "data": encode(raw).decode("ascii"),
                 "messageId": delivery.message_id,
                 "message_id": delivery.message_id,
@@ -276,20 +271,8 @@ class PubSub:
         forge = subscription.forge
         if forge is None and subscription.token and 0 <= now_s - subscription.token_at_s < TOKEN_REUSE_S:
             return subscription.token
-        iat = int(now_s) + {"skew": 2, "future": 900, "expired": -7200}.get(forge or "", 0)
-        claims = {
-            "iss": "https://attacker.example" if forge == "wrong_iss" else "https://accounts.google.com",
-            "aud": "https://elsewhere.example"
-            if forge == "wrong_aud"
-            else subscription.audience or subscription.endpoint,
-            "azp": "113774264463038321964",
-            "sub": "113774264463038321964",
-            "email": "stranger@example.com" if forge == "wrong_email" else subscription.service_account,
-            "email_verified": forge != "email_unverified",
-            "iat": iat,
-            "exp": iat + TOKEN_LIFE_S,
-        }
-        token = self.keys.sign(claims, forge)
+        said = claims(subscription.audience or subscription.endpoint, subscription.service_account, now_s, forge)
+        token = self.keys.sign(said, forge)
         if forge is None:
             subscription.token, subscription.token_at_s = token, now_s
         return token
@@ -298,3 +281,8 @@ class PubSub:
         """No token is reused from here on, as after a key rotation."""
         for subscription in self.subscriptions.values():
             subscription.token = ""
+
+
+def _takes(subscription: Subscription, topic: str, attributes: dict[str, str]) -> bool:
+    wanted = _FILTER.fullmatch(subscription.filter or "")
+    return subscription.topic == topic and (wanted is None or attributes.get(wanted[1]) == wanted[2])

@@ -9,7 +9,7 @@
     iat, exp              now, with 10 s of skew
 
 Audience or e-mail alone would not do: anyone may create a subscription with our audience, or have Google sign for any
-other. Without configuration nothing is proven: it fails closed. What needs no key is looked at first, so that only who
+other. Without both nothing is proven: it fails closed. What needs no key is looked at first, so that only who
 knows audience and e-mail can make us fetch certificates.
 
 Certificates live as long as their Cache-Control says. An unknown kid (keys rotate) fetches them again, once for each
@@ -57,7 +57,6 @@ class PushProof:
         self, settings: Settings, fetch: Fetch, now_s: Callable[[], float], monotonic_s: Callable[[], float]
     ) -> None:
         self._audience, self._email = settings.pubsub_audience, settings.pubsub_service_account
-        self._on = settings.push_configured
         self._fetch, self._now_s, self._monotonic_s = fetch, now_s, monotonic_s
         self._keys: dict[str, RSAPublicKey] = {}
         self._fresh_until_s = self._usable_until_s = float("-inf")
@@ -67,7 +66,8 @@ class PushProof:
     async def check(self, authorization: str) -> None:
         """Raises BadRequest 401, without saying which check failed."""
         scheme, _, token = authorization.partition(" ")
-        if not self._on or scheme.lower() != "bearer" or not await self._is_proven(token.strip()):
+        on = self._audience and self._email
+        if not on or scheme.lower() != "bearer" or not await self._is_proven(token.strip()):
             raise BadRequest(401, "unauthorized", "the push does not prove where it comes from")
 
     async def _is_proven(self, token: str) -> bool:

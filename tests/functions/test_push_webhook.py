@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from infra.emulators.pubsub import FORGERIES
+from infra.emulators.pubsub_token import FORGERIES
 from infra.emulators.upstash_faults import Kind
 from shared.adapters.client_state import client_state_keys
 from shared.protocol.graph.notification import client_state

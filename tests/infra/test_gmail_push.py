@@ -15,7 +15,7 @@ from google.auth import jwt as google_jwt
 from google.auth.exceptions import GoogleAuthError
 
 from infra.emulators.clock import Clock
-from infra.emulators.pubsub import FORGERIES
+from infra.emulators.pubsub_token import FORGERIES
 from tests.infra.gmail_client import ADDRESS, Stand, StillClock, plain, standing
 
 TOPIC = "projects/tidemark-local/topics/gmail"

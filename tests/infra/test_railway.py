@@ -1,5 +1,6 @@
 """What is deployed: the runtime lock, the image's promises, the Railway description's types, the scripts' syntax."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -50,6 +51,27 @@ def test_the_pubsub_script_is_bash_and_names_what_it_needs() -> None:
     run = subprocess.run([bash, str(RAILWAY / "pubsub.sh")], env={"PATH": ""}, capture_output=True, text=True)
     assert run.returncode != 0
     assert "PROJECT" in run.stderr
+
+
+def test_the_pubsub_script_makes_the_dispatch_topic_where_it_is_told_who_publishes(tmp_path: Path) -> None:
+    """Against a gcloud that knows of nothing yet and writes down what it is asked."""
+    said, gcloud = tmp_path / "said", tmp_path / "gcloud"
+    gcloud.write_text(
+        f'#!/bin/sh\necho "$*" >> {said}\ncase "$*" in *projectNumber*) echo 42;; *describe*) exit 1;; esac\n'
+    )
+    gcloud.chmod(0o755)
+    given = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "PROJECT": "p", "PUBLIC_URL": "https://t.example/"}
+    command = [shutil.which("bash") or "bash", str(RAILWAY / "pubsub.sh")]
+    plain = subprocess.run(command, env=given, check=True, capture_output=True, text=True).stdout
+    assert len(re.findall(r"subscriptions create .*--push-endpoint", said.read_text())) == 1
+    assert "DISPATCH" not in plain
+    told = subprocess.run(command, env={**given, "PUBLISHER": "x"}, check=True, capture_output=True, text=True).stdout
+    assert told.splitlines()[-2:] == ["DISPATCH=pubsub", "DISPATCH_PUBSUB_TOPIC=projects/p/topics/tidemark-hints"]
+    for provider in ("gmail", "outlook"):
+        (made,) = re.findall(rf"subscriptions create tidemark-hints-{provider} .*", said.read_text())
+        assert f"--push-endpoint https://t.example/{provider}-sync " in made
+        assert "--push-auth-token-audience https://t.example/push-webhook/gmail " in made
+        assert made.endswith(f'--push-no-wrapper --message-filter attributes.provider = "{provider}"')
 
 
 def test_the_ping_says_which_setting_is_missing() -> None:

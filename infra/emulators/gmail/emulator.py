@@ -5,7 +5,7 @@ from typing import Any
 
 from starlette.applications import Starlette
 
-from infra.emulators import google_consent
+from infra.emulators import google_consent, pubsub_api
 from infra.emulators.clock import Clock
 from infra.emulators.gmail import admin
 from infra.emulators.gmail.app import GmailApp
@@ -31,7 +31,8 @@ class GmailEmulator:
         self.pubsub: PubSub = PubSub(self.clock, self.keys, self.settings.seed)
         self.watches: Watches = Watches(self.settings, self.clock, self.pubsub.publish)
         self.engine: Engine = Engine(self.settings, self.clock, self.identity, self.watches)
-        rest = Starlette(routes=[*google_consent.routes(self.identity), *admin.routes(self)])
+        sides = (google_consent.routes(self.identity), pubsub_api.routes(self.pubsub), admin.routes(self))
+        rest = Starlette(routes=[route for side in sides for route in side])
         self.app = GmailApp(self.engine, rest)
 
     def close(self) -> None:

@@ -25,7 +25,7 @@ EVENT_GAP_S = 1.0
 _TOPIC = re.compile(r"projects/([a-z][a-z0-9.:-]{4,61}[a-z0-9])/topics/([A-Za-z][A-Za-z0-9._~+%-]{2,254})")
 _BEHAVIORS = ("include", "exclude")
 
-Publish = Callable[[str, dict[str, Any]], None]  # topic, data
+Publish = Callable[[str, dict[str, Any]], object]  # topic, data
 
 
 @dataclass(slots=True)
