@@ -142,9 +142,7 @@ class Reader:
         await self._keep(box, admitted, asking, read, answer, thread_id, noted=cached_ids is not None)
         answer.whole = members is None or members.whole
         _settle(read, ids, answer)
-        if answer.error is not None:
-            raise answer.error  # half a thread would look like a whole one
-        return None if members is None else _in_order(answer)
+        return None if members is None and answer.error is None else _in_order(answer)
 
     async def folders(self) -> list[Folder]:
         """Gmail's labels or Outlook's folders. Raises what keeps them from being asked for."""
@@ -294,6 +292,9 @@ def _settle(read: Read, message_ids: Sequence[str], answer: Answer) -> None:
 
 
 def _in_order(answer: Answer) -> Answer:
+    """Raises what keeps a part of it away: half a thread would look like a whole one."""
+    if answer.error is not None:
+        raise answer.error
     by_arrival = sorted(answer.found.items(), key=lambda each: (each[1]["received_at"] or "", each[0]))
     answer.found = dict(by_arrival)
     return answer

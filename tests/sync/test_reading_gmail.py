@@ -4,7 +4,15 @@ from typing import Any
 
 import pytest
 
-from shared.core.errors import BadRequest, BreakerOpen, StoreDown, Throttled
+from shared.core.errors import (
+    AuthorizationLost,
+    BadRequest,
+    BreakerOpen,
+    ContractBroken,
+    ProviderDown,
+    StoreDown,
+    Throttled,
+)
 from shared.sync.reading import Answer
 from shared.wiring import Wiring
 from tests.conftest import RedisRest
@@ -208,3 +216,45 @@ async def test_a_store_that_is_down_is_no_answer(redis: RedisRest) -> None:
         redis.bridge.inject("refuse", times=99)
         with pytest.raises(StoreDown):
             await read(world, account_id, ids)
+
+
+async def test_half_a_thread_is_no_answer(redis: RedisRest) -> None:
+    async with GmailWorld(redis, INITIAL_SYNC_MESSAGES="all", MAX_RETRIES="1") as world:
+        account_id, (first, *_) = await synced(world)
+        thread_id = world.gmail.truth(ADDRESS)[first]["threadId"]
+        fault = world.gmail.set_fault("garbage", call="threads.get")
+        with pytest.raises(ContractBroken):
+            await world.wiring.reading.thread(account_id, thread_id)
+        world.gmail.clear_faults(fault)
+        world.gmail.set_fault("unavailable", call="threads.get")
+        with pytest.raises(ProviderDown):
+            await world.wiring.reading.thread(account_id, thread_id)
+        world.gmail.clear_faults()
+        await world.wiring.reading.thread(account_id, thread_id)
+        redis.valkey.call("DEL", f"td:{account_id}:message:{first}")
+        redis.valkey.call("SET", f"td:{account_id}:hold", "1", "PX", "60000")
+        with pytest.raises(Throttled):
+            await world.wiring.reading.thread(account_id, thread_id)
+
+
+async def test_labels_that_cannot_be_read_now_are_told(redis: RedisRest) -> None:
+    async with GmailWorld(redis, INITIAL_SYNC_MESSAGES="all") as world:
+        account_id, _ = await synced(world)
+        world.gmail.set_fault("too_many", call="labels.list", retry_after=600)
+        with pytest.raises(Throttled):
+            await world.wiring.reading.folders(account_id)
+        answer, calls = await read(world, account_id, ["1a2b"])
+        assert (answer.empty, answer.unavailable, calls) == (True, ["1a2b"], 0)  # everyone rests
+
+
+async def test_a_dead_grant_ends_a_read(redis: RedisRest) -> None:
+    async with GmailWorld(redis, INITIAL_SYNC_MESSAGES="all") as world:
+        account_id, (first, second, _) = await synced(world)
+        await read(world, account_id, [first])
+        world.gmail.revoke(ADDRESS)
+        with pytest.raises(AuthorizationLost):
+            await read(world, account_id, [second])
+        await world.sync(account_id)
+        with pytest.raises(BadRequest) as refused:
+            await read(world, account_id, [first])
+        assert (refused.value.status, refused.value.slug) == (409, "reauth_required")

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from shared.core.errors import BadRequest, Throttled
+from shared.protocol.graph import reading
 from shared.sync.reading import Answer
 from shared.wiring import Wiring
 from tests.conftest import RedisRest
@@ -209,3 +210,17 @@ async def test_folders_come_from_the_last_sync(redis: RedisRest) -> None:
         assert (folders[made]["name"], folders[made]["kind"]) == ("Grüße", "user")
         assert "inbox" in {each["kind"] for each in folders.values()}
         assert world.graph.counters()["http_requests"] == before
+
+
+async def test_a_conversation_without_end_is_not_read_to_its_end(
+    redis: RedisRest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "THREAD_PAGES_MAX", 2)
+    async with OutlookWorld(redis, INITIAL_SYNC_MESSAGES="all", OUTLOOK_PAGE_SIZE="1") as world:
+        ids = [
+            world.graph.deliver(ADDRESS, raw(n, "Plans", References="<plans@example.org>"), "inbox") for n in range(3)
+        ]
+        account_id = await world.connect()
+        answer, _ = await read(world, account_id, ids[:1])
+        thread = await world.wiring.reading.thread(account_id, answer.found[ids[0]]["thread_id"] or "")
+        assert (len(thread.found), thread.whole) == (2, False)

@@ -128,3 +128,63 @@ def test_a_wide_or_deep_message_is_read_to_a_limit() -> None:
 def test_parts_outside_gmails_schema_are_unreadable(payload: dict[str, Any]) -> None:
     with pytest.raises(Unreadable):
         content.read(payload, 10)
+
+
+def test_readers_get_text_and_html_side_by_side() -> None:
+    both = part("multipart/alternative", None, part("text/plain", "plain"), part("text/html", "<p>html"))
+    bodies, attachments = content.for_readers(both, 1000)
+    assert (bodies, attachments) == ({"text": PLAIN, "html": HTML}, [])
+
+
+@pytest.mark.parametrize(
+    ("payload", "text", "markup"),
+    [
+        (part("text/plain", "plain"), "plain", None),
+        (part("text/html", "<p>html"), "html", "<p>html"),
+        (part("multipart/alternative", None, part("text/plain", " "), part("text/html", "<p>html")), "html", "<p>html"),
+        (part("text/html", "<p>" + "x" * 50), "x" * 20, "<p>" + "x" * 17),
+        (
+            part("text/plain", b"caf\xe9", headers={"Content_Type": "text/plain; charset=x-nobody-knows"}),
+            "caf\xe9",
+            None,
+        ),
+        (part("text/plain", body={"data": "cGxhaW4!!!*"}), "plain", None),
+        (part("image/png", b"\x89PNG"), None, None),
+        ({}, None, None),
+    ],
+)
+def test_a_text_is_made_from_the_html_where_there_is_none(payload: Any, text: str | None, markup: str | None) -> None:
+    bodies, _ = content.for_readers(payload, 20)
+    assert [body and body["content"] for body in bodies.values()] == [text, markup]  # type: ignore[index]
+
+
+def test_readers_are_told_what_is_attached() -> None:
+    mixed = part(
+        "multipart/mixed",
+        None,
+        part("text/html", '<img src="cid:logo">'),
+        part(
+            "image/png", filename="logo.png", headers={"Content_ID": "<logo>"}, body={"attachmentId": "A1", "size": 3}
+        ),
+        part("APPLICATION/PDF", filename="=?utf-8?q?Gr=C3=BC=C3=9Fe.pdf?=", body={"attachmentId": "A2", "size": "7"}),
+        part("message/rfc822", None, part("text/plain", "inside")),
+        part("text/plain", "note", filename="n" * 999, body={"attachmentId": "sp ace\n", "size": -1}),
+    )
+    bodies, attachments = content.for_readers(mixed, 1000)
+    assert bodies["html"] is not None
+    keys = ("id", "name", "content_type", "size_bytes", "inline")
+    assert [tuple(each[key] for key in keys) for each in attachments] == [  # type: ignore[literal-required]
+        ("A1", "logo.png", "image/png", 3, True),
+        ("A2", "Gr\xfc\xdfe.pdf", "application/pdf", 7, False),
+        (None, None, "message/rfc822", 0, False),
+        (None, "n" * 255, "text/plain", None, False),
+    ]
+
+
+def test_hostile_trees_are_read_as_far_as_it_goes() -> None:
+    deep: dict[str, Any] = part("text/plain", "found")
+    for _ in range(2 * content.PARTS_MAX):
+        deep = part("multipart/mixed", None, deep)
+    assert content.for_readers(deep, 1000) == ({"text": None, "html": None}, [])
+    wide = part("multipart/mixed", None, *(part("application/pdf", filename=f"{n}") for n in range(3000)))
+    assert len(content.for_readers(wide, 1000)[1]) == 100

@@ -101,3 +101,27 @@ def test_half_an_emoji_costs_one_character() -> None:
     assert read_json(write_json(document)) == document
     assert write_json({"a": 1}) == b'{"a":1}'
     assert whole_text("grün") == "grün"
+
+
+def test_readers_get_both_bodies_and_what_is_attached() -> None:
+    rows: Any = [
+        {"id": "a1", "name": "plan.pdf", "contentType": "application/pdf", "size": 7, "isInline": False},
+        {"id": "x" * 3000, "name": "n" * 999, "contentType": None, "size": True, "isInline": 1},
+        "no row",
+    ]
+    row = {**ROW, "body": {"contentType": "html", "content": "<p>Hello</p>Kim"}, "attachments": rows}
+    found: Any = message.parse(row, Reading("text", 20, for_readers=True)).message
+    assert found["bodies"]["text"] == {"content_type": "text/plain", "content": "Hello\nKim", "truncated": False}
+    assert found["bodies"]["html"]["content"] == "<p>Hello</p>Kim"
+    assert found["body"] == found["bodies"]["text"]
+    assert found["attachments"] == [
+        {"id": "a1", "name": "plan.pdf", "content_type": "application/pdf", "size_bytes": 7, "inline": False},
+        {"id": None, "name": "n" * 255, "content_type": None, "size_bytes": None, "inline": False},
+    ]
+
+
+def test_a_body_that_comes_as_text_has_no_html() -> None:
+    for kind in ("text", "html", "none"):
+        found: Any = message.parse({**ROW, "attachments": None}, Reading(kind, 20, for_readers=True)).message
+        assert (found["body"], found["bodies"]["html"], found["attachments"]) == (found["bodies"]["text"], None, [])
+        assert found["body"]["content"] == "a long body that is "
