@@ -3,8 +3,9 @@
 The tag says how the message was read (format, body cap): a message read without its body does not serve who wants it.
 By the packed id a script finds the index entry of what it gives out, so that a reader sees what the log has said since.
 
-Deflated at level 6 without its header: of whole messages it leaves 3 % less than level 1 does and takes 0.1 ms more;
-base64 rather than base85, which saves 6 % and takes forty times as long to read in Python.
+Deflated at level 6, without a header: 1,054 real messages with their bodies have 6,520 bytes of JSON on average, and
+2,097 as text, 11 % less than at level 1, for 0.04 ms more. Rejected: level 9 (0.3 % less), base85 (6 % less, but
+0.13 ms to be read in Python where base64 takes 0.005).
 """
 
 import zlib

@@ -236,6 +236,14 @@ def test_attachments_are_listed_and_inline_ones_do_not_count() -> None:
         assert (inline["name"], inline["isInline"], inline["contentId"]) == ("i.png", True, "i@x")
         assert (other["name"], other["isInline"], other["size"]) == ("t.csv", False, 3)
         assert stand.get(f"messages/{message}")["hasAttachments"] is True
+        assert "attachments" not in stand.get(f"messages/{message}")
+        beside = stand.get(f"messages/{message}?$select=subject&$expand=attachments($select=id,name,size)")
+        assert [each["name"] for each in beside["attachments"]] == ["i.png", "t.csv"]
+        assert all("contentBytes" not in each for each in beside["attachments"])
+        assert stand.get(f"{INBOX}?$expand=attachments")["value"][0]["attachments"][1]["contentBytes"] == "YSxi"
+        assert stand.error(f"messages/{message}?$expand=extensions")[0] == 400
+        (chosen,) = {*stand.get(f"messages/{message}/attachments/{other['id']}?$select=size")} & {"name", "size"}
+        assert chosen == "size"
         assert stand.get(f"messages/{message}/attachments/{other['id']}")["contentBytes"] == "YSxi"
         assert stand.ask("GET", f"messages/{message}/attachments/{other['id']}/$value").content == b"a,b"
         assert stand.ask("GET", f"messages/{message}/$value").content == raw
@@ -325,3 +333,17 @@ def test_an_expired_or_absent_token_is_401_with_a_challenge() -> None:
         assert answer.headers["WWW-Authenticate"].startswith("Bearer ")
         bare = stand.ask("GET", "messages", headers={"Authorization": ""})
         assert bare.json()["error"]["message"] == "Access token is empty."
+
+
+def test_a_conversation_is_a_filter_over_all_folders() -> None:
+    with standing() as stand:
+        ids = [
+            stand.graph.deliver(ADDRESS, plain("one").replace(b"\r\n\r\n", b"\r\nReferences: <o@x>\r\n\r\n"), folder)
+            for folder in ("inbox", "archive")
+        ]
+        stand.graph.deliver(ADDRESS, plain("other"))
+        conversation = stand.get(f"messages/{ids[0]}", IMMUTABLE)["conversationId"]
+        rows = stand.get(f"messages?$filter=conversationId eq '{conversation}'", IMMUTABLE)["value"]
+        assert {row["id"] for row in rows} == set(ids)
+        ordered = f"messages?$filter=conversationId eq '{conversation}'&$orderby=receivedDateTime desc"
+        assert stand.error(ordered)[:2] == (400, "InefficientFilter")
