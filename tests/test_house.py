@@ -6,6 +6,8 @@ Each rule is a function over the tracked files; an exception is an entry of an a
 import ast
 import re
 import subprocess
+import sys
+import tomllib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -22,6 +24,7 @@ TOP_LEVEL = {
     *("Makefile", "pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE", "requirements.lock"),
 }
 FORBIDDEN_CLASS = re.compile(r"(Manager|Service|Helper|Util|Utils)$")
+DISTRIBUTIONS = {"google": "google-auth"}  # where it is not called as what it is imported as
 FORBIDDEN_MODULES = {"common", "base", "helpers", "utils", "util", "helper", "misc"}
 
 SKIPS = {"pytest.skip", "pytest.xfail", "pytest.mark.skip", "pytest.mark.skipif", "pytest.mark.xfail"}
@@ -133,6 +136,21 @@ def test_no_tracked_file_names_one_machine_or_registry(pattern: re.Pattern[str])
             continue
         found += [f"{name(path)}:{n}" for n, line in enumerate(text.split("\n"), 1) if pattern.search(line)]
     assert found == []
+
+
+def test_what_the_product_imports_is_named_in_pyproject() -> None:
+    """Not only brought along by something else, which may stop doing so."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    named = {re.split(r"[^\w.-]", each)[0].lower() for each in project["dependencies"]}
+    found: set[str] = set()
+    for path, tree in modules().items():
+        if not name(path).startswith(("shared/", "functions/")):
+            continue
+        for node in ast.walk(tree):
+            imported = [each.name for each in node.names] if isinstance(node, ast.Import) else []
+            imported += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            found |= {each.split(".")[0] for each in imported} - sys.stdlib_module_names - {"shared", "functions"}
+    assert {DISTRIBUTIONS.get(each, each.replace("_", "-")) for each in found} <= named
 
 
 def test_make_help_lists_every_target_a_person_may_call() -> None:
