@@ -21,7 +21,7 @@ from shared.sync import intake
 
 SETTINGS = settings_or_exit()
 VALIDATION_BYTES_MAX = 4096
-ANSWER_WITHIN_S = 2.5  # Graph counts an answer after three seconds as none
+ANSWER_WITHIN_S = 2.5  # storing and calling for a sync: Graph counts an answer after three seconds as none
 
 
 @functions_framework.aio.http
@@ -41,24 +41,27 @@ async def push_webhook(request: Request) -> Response:
 async def _gmail(request: Request, wiring: PushWiring) -> Response:
     await wiring.prove_gmail(request.headers.get("authorization", ""))
     body = await read_body(request)
-    woken = await _in_time(intake.gmail(body, wiring.sealer.lookup, wiring.hints))
-    await wiring.dispatch.before_the_answer("gmail", woken)
+    woken = await _stored("gmail", intake.gmail(body, wiring.sealer.lookup, wiring.hints), wiring)
     return Response(status_code=204, background=BackgroundTask(wiring.dispatch.after_the_answer, "gmail", woken))
 
 
 async def _outlook(request: Request, wiring: PushWiring) -> Response:
     body = await read_body(request)
-    woken = await _in_time(intake.outlook(body, wiring.state_keys, wiring.hints))
-    await wiring.dispatch.before_the_answer("outlook", woken)
+    woken = await _stored("outlook", intake.outlook(body, wiring.state_keys, wiring.hints), wiring)
     return Response(status_code=202, background=BackgroundTask(wiring.dispatch.after_the_answer, "outlook", woken))
 
 
-async def _in_time(storing: Awaitable[list[str]]) -> list[str]:
+async def _stored(provider: str, storing: Awaitable[list[str]], wiring: PushWiring) -> list[str]:
+    """The accounts that are woken; who has to be called before the answer has been, as far as there was time for it."""
+    loop = asyncio.get_running_loop()
+    ends_s = loop.time() + ANSWER_WITHIN_S
     try:
-        async with asyncio.timeout(ANSWER_WITHIN_S):
-            return await storing
+        async with asyncio.timeout_at(ends_s):
+            woken = await storing
     except TimeoutError as error:
         raise StoreDown("the hint could not be stored in time") from error
+    await wiring.dispatch.before_the_answer(provider, woken, ends_s - loop.time())
+    return woken
 
 
 def _validated(token: str) -> Response:

@@ -6,9 +6,10 @@
               environment's Google credentials
 
 Nothing is lost where this fails: the hint is stored, and the next push or ping finds it. `http` and `pubsub` go out
-before the answer (a process may be frozen after it), for WAIT_MAX_S at most: a call that has been sent goes on without
-being waited for. Tasks are kept by reference, else the loop may drop them; a mailbox is called for once in ten seconds
-at most (`redis_hints.py`), so there are no more of them than mailboxes.
+before the answer (a process may be frozen after it), and are waited for as long as the answer may wait, WAIT_MAX_S at
+most: a call that has been sent goes on without being waited for. Tasks are kept by reference, else the loop may drop
+them; a mailbox is called for once in ten seconds at most (`redis_hints.py`), so there are no more of them than
+mailboxes.
 """
 
 import asyncio
@@ -51,13 +52,13 @@ class Dispatch:
     def under_way(self) -> int:
         return len(self._tasks)
 
-    async def before_the_answer(self, provider: str, account_ids: Sequence[str]) -> None:
-        """Sends what has to go out while the process is sure to run."""
+    async def before_the_answer(self, provider: str, account_ids: Sequence[str], within_s: float) -> None:
+        """Sends what has to go out while the process is sure to run; waits for it `within_s` at most."""
         if self._settings.dispatch == "inline" or not account_ids:
             return
         send = self._publish if self._settings.dispatch == "pubsub" else self._call
         tasks = [self._start(send(provider, account_id)) for account_id in account_ids]
-        await asyncio.wait(tasks, timeout=WAIT_MAX_S)
+        await asyncio.wait(tasks, timeout=min(WAIT_MAX_S, within_s))
 
     async def after_the_answer(self, provider: str, account_ids: Sequence[str]) -> None:
         if self._settings.dispatch == "inline":

@@ -13,6 +13,7 @@ from shared.core.errors import ProviderDown
 from shared.protocol.wire import Response
 from tests.world import settings
 
+PLENTY_S = 60.0
 TOPIC = "projects/p/topics/hints"
 
 
@@ -59,7 +60,7 @@ async def test_inline_begins_after_the_answer() -> None:
     woken: list[tuple[str, str]] = []
     http = Http()
     of = made(http, woken)
-    await of.before_the_answer("gmail", ["a1"])
+    await of.before_the_answer("gmail", ["a1"], PLENTY_S)
     await asyncio.sleep(0.02)
     assert woken == []
     await of.after_the_answer("gmail", ["a1", "a2"])
@@ -70,8 +71,8 @@ async def test_inline_begins_after_the_answer() -> None:
 async def test_http_calls_the_providers_function_with_the_key() -> None:
     http = Http()
     of = made(http, DISPATCH="http", GMAIL_SYNC_URL="https://g.example/sync", OUTLOOK_SYNC_URL="https://o.example")
-    await of.before_the_answer("gmail", ["a1"])
-    await of.before_the_answer("outlook", ["a2"])
+    await of.before_the_answer("gmail", ["a1"], PLENTY_S)
+    await of.before_the_answer("outlook", ["a2"], PLENTY_S)
     await of.after_the_answer("gmail", ["a1"])
     assert [(url, body) for url, _, body in http.sent] == [
         ("https://g.example/sync", {"account_id": "a1"}),
@@ -83,15 +84,18 @@ async def test_http_calls_the_providers_function_with_the_key() -> None:
 async def test_a_provider_without_a_url_waits_for_the_next_ping() -> None:
     http = Http()
     of = made(http, DISPATCH="http", GMAIL_SYNC_URL="https://g.example/sync")
-    await of.before_the_answer("outlook", ["a2"])
+    await of.before_the_answer("outlook", ["a2"], PLENTY_S)
     assert http.sent == []
 
 
-async def test_a_sync_that_takes_its_time_holds_up_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dispatch, "WAIT_MAX_S", 0.05)
+@pytest.mark.parametrize(("most_s", "within_s"), [(0.05, PLENTY_S), (PLENTY_S, 0.05), (PLENTY_S, -1.0)])
+async def test_a_sync_that_takes_its_time_holds_up_no_answer(
+    monkeypatch: pytest.MonkeyPatch, most_s: float, within_s: float
+) -> None:
+    monkeypatch.setattr(dispatch, "WAIT_MAX_S", most_s)
     http = Http(slow_s=0.3)
     of = made(http, DISPATCH="http", GMAIL_SYNC_URL="https://g.example/sync")
-    await of.before_the_answer("gmail", ["a1"])
+    await of.before_the_answer("gmail", ["a1"], within_s)
     assert (len(http.sent), http.answered) == (1, 0)
     await idle(of)
     assert http.answered == 1
@@ -100,7 +104,7 @@ async def test_a_sync_that_takes_its_time_holds_up_no_answer(monkeypatch: pytest
 async def test_pubsub_publishes_the_account() -> None:
     http = Http()
     of = made(http, DISPATCH="pubsub", DISPATCH_PUBSUB_TOPIC=TOPIC)
-    await of.before_the_answer("gmail", ["a1"])
+    await of.before_the_answer("gmail", ["a1"], PLENTY_S)
     ((url, headers, body),) = http.sent
     assert url == f"https://pubsub.googleapis.com/v1/{TOPIC}:publish"
     assert headers["authorization"] == "Bearer ya29.token"
@@ -112,7 +116,7 @@ async def test_pubsub_publishes_the_account() -> None:
 @pytest.mark.parametrize("status", [0, 401, 503])
 async def test_what_fails_is_logged_and_fails_nothing(status: int, capsys: pytest.CaptureFixture[str]) -> None:
     of = made(Http(status), DISPATCH="http", GMAIL_SYNC_URL="https://g.example/sync")
-    await of.before_the_answer("gmail", ["a1"])
+    await of.before_the_answer("gmail", ["a1"], PLENTY_S)
     broken = made(Http())
     await broken.after_the_answer("gmail", ["a1"])
     await idle(broken)
