@@ -6,7 +6,7 @@ SHELL := /bin/sh
 .SHELLFLAGS := -ec
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help run test serve check bench bench-cold push months lock clean
+.PHONY: help run test serve check bench bench-cold push push-burst months lock clean
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -51,6 +51,9 @@ bench-cold: $(INSTALLED) ## measure push-webhook's cold start beside an empty fu
 
 push: $(INSTALLED) ## deliver messages one by one, tell how soon pushes bring them into the log (COUNT=200 GAP_S=1.2)
 	@exec $(PY) -m tests.benchmarks.push
+
+push-burst: $(INSTALLED) ## measure the slowest answer to fifty pushes at once, cold start included (ROUNDS=7)
+	@exec $(PY) -m tests.benchmarks.burst
 
 months: $(INSTALLED) ## 30 virtual days with hourly pings, lost and doubled pushes, restarts; both providers
 	@DAYS=30 $(PY) -m pytest -q tests/sync/test_renewal.py -k days_of
