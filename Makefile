@@ -6,7 +6,7 @@ SHELL := /bin/sh
 .SHELLFLAGS := -ec
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help run test serve check bench bench-cold push push-burst months lock clean
+.PHONY: help run test serve check bench bench-cold push push-burst months crash lock clean
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -57,6 +57,9 @@ push-burst: $(INSTALLED) ## measure the slowest answer to fifty pushes at once, 
 
 months: $(INSTALLED) ## 30 virtual days with hourly pings, lost and doubled pushes, restarts; both providers
 	@DAYS=30 $(PY) -m pytest -q tests/sync/test_renewal.py -k days_of
+
+crash: $(INSTALLED) ## kill the real functions at every step of their I/O in turn, print flows and steps (FLOW="first sync")
+	@exec $(PY) -m tests.crash
 
 lock: $(INSTALLED) ## resolve pyproject.toml anew into requirements.lock
 	@$(PY) -m pip install --quiet --disable-pip-version-check uv  # needed here only, and 20 MB: not in the lock

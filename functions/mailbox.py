@@ -98,7 +98,9 @@ async def _changes(request: Request) -> Response:
         for stream_id, stored in found.entries
     ]
     cursor = change.cursor(found.epoch, found.position)
-    return json_answer({"changes": changes, "cursor": cursor, "more": found.position < found.end})
+    return json_answer(
+        {"changes": changes, "cursor": cursor, "more": bool(found.entries) and found.position < found.end}
+    )
 
 
 async def _messages(request: Request) -> Response:
