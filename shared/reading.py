@@ -6,7 +6,7 @@ What a read may wait for (quota, other readers, a second attempt) ends READ_BUDG
 at a screen. Its requests have no lease to end before; they end with the request that wants them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from shared.adapters.access import Access
 from shared.adapters.provider import Provider
@@ -18,12 +18,15 @@ from shared.config import Settings
 from shared.core.errors import BadRequest
 from shared.core.message import Folder
 from shared.log import log
+from shared.protocol.step import Want
+from shared.sync.asking import Asking
 from shared.sync.calls import Calls, Limits
 from shared.sync.hydrate import Hydrator
 from shared.sync.ports import Admitted, Begun, Clock
-from shared.sync.reading import Answer, Asking, Mailbox, Reader
+from shared.sync.reading import Answer, Mailbox, Reader
 
 READ_BUDGET_S = 12.0
+AHEAD_BUDGET_S = 4.0  # of what nobody waits for
 NO_LEASE_S = 3600.0  # longer than any request lives, so that nothing is ever renewed
 
 
@@ -55,35 +58,55 @@ class Reading:
         _tell("thread_read", account_id, answer, redis)
         return answer
 
+    async def ahead(self, account_id: str, fields: Mapping[str, str], redis: RedisClient, wants: Sequence[Want]) -> int:
+        """For the warmer: how many messages were read into the cache, by one attempt each."""
+        return await self._reader(account_id, redis, AHEAD_BUDGET_S, attempts=1).ahead(fields, wants)
+
     async def folders(self, account_id: str) -> list[Folder]:
         return await self._reader(account_id, self._redis).folders()
 
-    def _reader(self, account_id: str, redis: RedisClient) -> Reader:
+    def _reader(
+        self, account_id: str, redis: RedisClient, budget_s: float = READ_BUDGET_S, attempts: int = 0
+    ) -> Reader:
+        """`attempts`: 0 for MAX_RETRIES."""
+        settings = self._settings
+        tries = attempts or settings.max_retries
+
+        def limits() -> Limits:
+            return Limits(self._clock.now_s() + budget_s, tries, settings.rate_limit_backoff_factor, NO_LEASE_S)
+
         def opened(fields: Mapping[str, str]) -> Mailbox:
-            return self._mailbox(account_id, fields, redis)
+            return self._mailbox(account_id, fields, redis, limits)
 
         store = RedisReads(redis, self._clock, self._settings.cache_message_ttl)
         return Reader(store, self._clock, opened, account_id)
 
-    def _mailbox(self, account_id: str, fields: Mapping[str, str], redis: RedisClient) -> Mailbox:
+    def _mailbox(
+        self, account_id: str, fields: Mapping[str, str], redis: RedisClient, limits: Callable[[], Limits]
+    ) -> Mailbox:
         of = self._providers.get(fields["provider"])
         if of is None:
             raise BadRequest(400, "provider_off", "this provider is not served here")
 
         def ask(admitted: Admitted) -> Asking:
-            return self._asking(of, account_id, fields, admitted, redis)
+            return self._asking(of, account_id, fields, admitted, redis, limits())
 
         return Mailbox(of.name, of.reading(fields), of.reading_tag, of.readers_alone, ask, lambda: of.folders(fields))
 
     def _asking(
-        self, of: Provider, account_id: str, fields: Mapping[str, str], admitted: Admitted, redis: RedisClient
+        self,
+        of: Provider,
+        account_id: str,
+        fields: Mapping[str, str],
+        admitted: Admitted,
+        redis: RedisClient,
+        limits: Limits,
     ) -> Asking:
         settings, clock = self._settings, self._clock
         access = Access(account_id, of.name, redis, self._sealer, clock, of.refresh)
         access.remember(admitted.fields.get("access"), admitted.fields.get("access_until_s"))
         stream = of.reading(fields, in_turn=admitted.held)
         now_s = clock.now_s()
-        limits = Limits(now_s + READ_BUDGET_S, settings.max_retries, settings.rate_limit_backoff_factor, NO_LEASE_S)
         unled = Begun(account_id, "", admitted.fields, admitted.version, 0, renewed_at_s=now_s)
         store = RedisStore(redis, clock, settings, of.name)
         transport = of.transport(access, for_readers=True)

@@ -21,7 +21,6 @@ together, have one permit. With it they send one batch at a time, its parts one 
 import re
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 import orjson
 
@@ -37,10 +36,10 @@ from shared.core.errors import (
 )
 from shared.core.message import Folder, Message
 from shared.protocol import cached
-from shared.protocol.step import NOT_TRIED, Failed, Fetched, Gone, Members, Want
+from shared.protocol.step import Failed, Fetched, Gone, Want
 from shared.protocol.wire import Request, Response
-from shared.sync.calls import Calls
-from shared.sync.hydrate import Hydrator, Read
+from shared.sync.asking import Asking
+from shared.sync.hydrate import Read
 from shared.sync.ports import Admitted, Clock, Keeping, Kept, ReadingStream, ReadStore
 
 FOLDERS_TTL_S = 300.0  # no log tells that a label was renamed
@@ -48,18 +47,6 @@ PERMIT_WAIT_S = 8.0  # for other readers of the mailbox
 PERMIT_POLL_S = 0.1
 PLAIN = re.compile(r"[A-Za-z0-9_=+/.~-]{1,1024}")  # an id that lists and cached texts can hold
 MALFORMED = frozenset({"ErrorInvalidIdMalformed", "ErrorInvalidId"})  # what is no id names no message
-
-
-Told = TypeVar("Told")
-
-
-@dataclass(frozen=True, slots=True)
-class Asking:
-    """What a provider is asked with; `stream` may differ from the mailbox's: it knows whether a sync is running."""
-
-    stream: ReadingStream
-    calls: Calls
-    hydrator: Hydrator
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +123,7 @@ class Reader:
         box = self._open(looked.fields)
         admitted = await self._admitted(box)
         asking = box.ask(admitted)
-        members, read = await _read_thread(asking, thread_id)
+        members, read = await asking.thread(thread_id)
         ids = list(members.found) if members else []
         answer = Answer()
         await self._keep(box, admitted, asking, read, answer, thread_id, noted=cached_ids is not None)
@@ -156,18 +143,30 @@ class Reader:
         if text is not None:
             return list(orjson.loads(text))
         admitted = await self._admitted(box)
-        calls = box.ask(admitted).calls
+        asking = box.ask(admitted)
         read = Read()
         found: list[Folder] = []
         try:
-            found = await _carried_out(plan, request, calls)
+            found = await asking.carried_out(plan, request)
         except TidemarkError as error:
             read.error = error
-        await self._store.keep(self._account_id, Kept(admitted.version, (), calls.saved_s(), _hold_s(read.error)))
+        kept = Kept(admitted.version, (), asking.calls.saved_s(), _hold_s(read.error))
+        await self._store.keep(self._account_id, kept)
         if read.error is not None:
             raise read.error
         await self._store.labels(self._account_id, orjson.dumps(found).decode(), FOLDERS_TTL_S)
         return found
+
+    async def ahead(self, fields: Mapping[str, str], wants: Sequence[Want]) -> int:
+        """For the warmer: how many messages were read into the cache. What can't be read now is left: nobody waits."""
+        box = self._open(fields)
+        admitted = await self._store.admit(self._account_id, box.provider, alone=box.alone)
+        if not isinstance(admitted, Admitted):
+            return 0
+        asking = box.ask(admitted)
+        read = await asking.hydrator.read(wants)
+        await self._keep(box, admitted, asking, read, Answer())
+        return sum(isinstance(result, Fetched) for result in read.results.values())
 
     async def _fetch(self, box: Mailbox, wants: Sequence[Want], answer: Answer) -> None:
         ids = [want.message_id for want in wants]
@@ -177,7 +176,7 @@ class Reader:
             answer.refuse(ids, error)
             return
         asking = box.ask(admitted)
-        read = await _read(asking, wants)
+        read = await asking.read(wants)
         await self._keep(box, admitted, asking, read, answer)
         _settle(read, ids, answer)
 
@@ -221,53 +220,6 @@ class Reader:
         kept = Kept(admitted.version, keeping, asking.calls.saved_s(), _hold_s(read.error), thread_id, thread, noted)
         await self._store.keep(self._account_id, kept)
         answer.provider_calls = asking.calls.api_calls
-
-
-async def _read(asking: Asking, wants: Sequence[Want]) -> Read:
-    """Parts that were not tried, since one before them failed, are asked for again: there are fewer each time."""
-    read = Read()
-    while wants:
-        some = await asking.hydrator.read(wants)
-        read.results |= some.results
-        read.error = some.error
-        again = [want for want in wants if some.results.get(want.message_id) == NOT_TRIED]
-        wants = again if len(again) < len(wants) and some.error is None else ()
-    return read
-
-
-async def _read_thread(asking: Asking, thread_id: str) -> tuple[Members | None, Read]:
-    """A message of it that can't be read there is read alone."""
-    try:
-        members = await _members(asking, thread_id)
-    except TidemarkError as error:
-        return None, Read(error=error)
-    found = members.found if members else {}
-    read = await _read(asking, [Want(each) for each, fetched in found.items() if fetched is None])
-    whole: dict[str, Fetched | Gone | Failed] = {}
-    for each, fetched in found.items():
-        result = fetched or read.results.get(each)
-        if result is not None:
-            whole[each] = result
-    return members, Read(whole, read.error)
-
-
-async def _members(asking: Asking, thread_id: str) -> Members | None:
-    plan = asking.stream.thread(thread_id)
-    try:
-        request = next(plan)
-    except StopIteration:  # what is no id names no thread
-        return None
-    return await _carried_out(plan, request, asking.calls)
-
-
-async def _carried_out(plan: Generator[Request, Response, Told], request: Request, calls: Calls) -> Told:
-    """What a begun plan comes to, whose first request is given."""
-    try:
-        while True:
-            request = plan.send(await calls.ask(request))
-    except StopIteration as ended:
-        told: Told = ended.value
-        return told
 
 
 def _hold_s(error: TidemarkError | None) -> float:
