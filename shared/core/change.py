@@ -40,12 +40,18 @@ def quarantined(message_id: str, reason: str, attempts: int) -> str:
     return entry("message.quarantined", {"message_id": message_id, "reason": reason, "attempts": attempts})
 
 
+def parts(stored: str) -> tuple[str, dict[str, Any]]:
+    """What `entry` was given; the kind without its prefix."""
+    kind, data = orjson.loads(stored)
+    return kind, data
+
+
 def cloud_event(
     account_id: str, user_id: str, provider: str, epoch: str, stream_id: str, stored: str
 ) -> dict[str, Any]:
     """The event that a reader gets; the same entry always gives the same event."""
     seq, _, appended_ms = stream_id.partition("-")
-    kind, said = orjson.loads(stored)
+    kind, said = parts(stored)
     data = {"account_id": account_id, "user_id": user_id, "provider": provider, **said}
     event = {
         "specversion": "1.0",
