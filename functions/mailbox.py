@@ -166,7 +166,7 @@ async def _preferences(request: Request) -> Response:
     user_id = request.query_params.get("user_id", "")
     if not 0 < len(user_id) <= USER_ID_MAX:
         raise BadRequest(400, "malformed", "user_id: the user whose preferences they are")
-    of_users = Wiring.current().preferences
+    of_users = Wiring.current().warming.preferences
     if request.method != "PUT":
         return json_answer((await of_users.read(user_id)).model_dump())
     wanted = parsed(Preferences, json_object(await read_body(request)))

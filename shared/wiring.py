@@ -20,7 +20,6 @@ from shared.adapters.consents import Consents
 from shared.adapters.gmail import Gmail
 from shared.adapters.graph import Graph
 from shared.adapters.http_client import HttpClient
-from shared.adapters.preferences import UserPreferences
 from shared.adapters.provider import Provider
 from shared.adapters.redis_accounts import RedisAccounts
 from shared.adapters.redis_client import RedisClient
@@ -51,6 +50,7 @@ from shared.sync.renew import renew
 from shared.sync.run import Run
 from shared.sync.step import Patience, Steps
 from shared.sync.sweep import sweep
+from shared.warming import Warming
 
 INVOCATION_SLACK_S = 60.0  # requests that are in flight when the budget ends, and the last append
 GONE = frozenset({"unknown", "deleting"})
@@ -97,10 +97,6 @@ class Wiring:
         return RedisAccounts(self.redis, self.clock)
 
     @cached_property
-    def preferences(self) -> UserPreferences:
-        return UserPreferences(self.redis, self.sealer, self.clock, self.settings.cache_user_preferences_ttl)
-
-    @cached_property
     def connecting(self) -> Connecting:
         return Connecting(self.redis, self.accounts, self.sealer, self.clock)
 
@@ -120,15 +116,17 @@ class Wiring:
     def overview(self) -> Overview:
         return Overview(self.accounts, self.providers, self.delivering, self.clock)
 
+    @cached_property
+    def warming(self) -> Warming:
+        return Warming(self.settings, self.redis, self.reading, self.sealer, self.clock)
+
     def consent(self, public_url: str) -> Consent:
         return Consent(self.settings, self.http, Consents(self.redis, self.sealer, self.clock), public_url)
 
     @cached_property
     def providers(self) -> Mapping[str, Provider]:
-        made: tuple[Provider, ...] = (
-            Gmail(self.settings, self.http, self.clock),
-            Graph(self.settings, self.http, self.clock),
-        )
+        of = (self.settings, self.http, self.clock)
+        made: tuple[Provider, ...] = (Gmail(*of), Graph(*of))
         return {provider.name: provider for provider in made}
 
     async def close(self) -> None:
@@ -242,11 +240,13 @@ class Wiring:
         of_run = (begun, cursor, store, stream, calls, hydrator, steps, self.clock, started_s)
         run = Run(*of_run, objectives, looks, alerts.load(fields.get("alerts")))
         run.take_up(fields)
-        answer = self._answer(account_id, await run.to_the_end(), started_s, redis, calls)
+        outcome = await run.to_the_end()
+        answer = self._answer(account_id, outcome, started_s, redis, calls)
         if store.undelivered and woken:
             self.delivering.start(account_id)
         elif store.undelivered and not ping:
             await self.delivering.account(account_id, deadline_s)
+        await self.warming.after(of, begun, outcome, deadline_s)
         return answer
 
     async def _renew_watch(self, of: Provider, begun: Begun, calls: Calls) -> None:

@@ -30,6 +30,7 @@ KEYS_OF_AN_ACCOUNT = (
     "delivery",
     "delivering",
     "dead",
+    "interest",
 )
 SCAN_COUNT = 1000
 ACCOUNTS_AT_ONCE = 100

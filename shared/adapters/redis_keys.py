@@ -8,6 +8,7 @@ td:<id>:index              hash    packed message id -> what was last emitted   
 td:<id>:log                stream  the change log, <seq>-<append time in ms>     LOG_RETENTION_*
 td:<id>:pages              hash    a listing while it is read                    until it is worked through
 td:<id>:readers            hash    reader -> "position,seen at"; the webhook too  with the account
+td:<id>:interest           hash    what the user is likely to read: model, position  14 days after a look
 td:<id>:refreshing         string  one refresh of the access token at a time     seconds
 td:<id>:message:<id>      string  cached message                                CACHE_MESSAGE_TTL
 td:<id>:thread:<id>        string  ids of a thread's messages                    CACHE_MESSAGE_TTL
