@@ -12,9 +12,10 @@ from shared.protocol.gmail.known import LabelTable
 from shared.protocol.gmail.message import FULL
 from shared.protocol.gmail.message import Reading as Asked
 from shared.protocol.gmail.reading import GmailReading
+from shared.sync.asking import Asking
 from shared.sync.hydrate import Hydrator
 from shared.sync.ports import Admitted, Kept, Looked
-from shared.sync.reading import Answer, Asking, Mailbox, Reader
+from shared.sync.reading import Answer, Mailbox, Reader
 from tests.protocol.gmail.answers import answer, resource
 from tests.sync.desk import Desk, refusal
 
