@@ -14,7 +14,7 @@ it has not only if no step of a sync came between. A thread's ids likewise, for 
 As in redis_scripts.py, all keys are in KEYS, and times are in ARGV but the TTLs.
 """
 
-# Of `account`: true, and the answer to be given, where it can't be read from.
+# The answer to be given where the account can't be read from.
 _GUARD = """
 if not was[1] or was[1] == 'deleting' then return {'unknown'} end
 if was[1] ~= 'active' then return {was[1]} end
@@ -26,7 +26,7 @@ local function note(account, reads, token, now, ids)
   if redis.call('HGET', account, 'read_token') == token then return false end
   redis.call('HSET', account, 'read_token', token)
   if ids == '' then return true end
-  redis.call('HSET', account, 'read_ms', now)
+  redis.call('HSET', account, 'read_ms', string.format('%.0f', now))
   local ms, n, last = tonumber(now), 0, redis.call('XREVRANGE', reads, '+', '-', 'COUNT', 1)[1]
   if last then
     local last_ms, last_n = string.match(last[1], '^(%d+)-(%d+)$')

@@ -14,8 +14,9 @@ read at all, cached or not: its owner has taken the permission back.
 A message that the index does not know is older than the floor: it is kept, and named by the next sync as `created`,
 because it was read. Only a sync writes the index.
 
-A mailbox in Graph takes 4 requests at a time, and a sync has two, or a batch of them: readers, on all instances
-together, have one permit. With it they send one batch at a time, its parts one after the other while a sync runs.
+A mailbox in Graph takes 4 requests at a time, and a sync has two, or a batch of them: all readers together have one
+permit. With it they send one batch at a time, its parts in turn while a sync runs. Where a sync begins meanwhile, or
+has a batch in flight, a part may be refused; it is asked for again.
 """
 
 import re
@@ -24,16 +25,8 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from shared.core.errors import (
-    BreakerOpen,
-    LeaseLost,
-    NeedsUser,
-    ProviderDown,
-    RetryLater,
-    StoreDown,
-    Throttled,
-    TidemarkError,
-)
+from shared.core import errors
+from shared.core.errors import RetryLater, Throttled, TidemarkError
 from shared.core.message import Folder, Message
 from shared.protocol import cached
 from shared.protocol.step import Failed, Fetched, Gone, Want
@@ -115,9 +108,8 @@ class Reader:
     async def thread(self, thread_id: str) -> Answer | None:
         """All of a thread, by the time of arrival; None: the provider knows no such thread."""
         looked = await self._store.thread(self._account_id, thread_id)
-        cached_ids = looked.thread
-        if cached_ids is not None:
-            answer = await self.messages(cached_ids, thread_id)
+        if looked.thread is not None:
+            answer = await self.messages(looked.thread, thread_id)
             if not answer.missing:
                 return _in_order(answer)
         box = self._open(looked.fields)
@@ -126,8 +118,9 @@ class Reader:
         members, read = await asking.thread(thread_id)
         ids = list(members.found) if members else []
         answer = Answer()
-        await self._keep(box, admitted, asking, read, answer, thread_id, noted=cached_ids is not None)
         answer.whole = members is None or members.whole
+        kept_as = thread_id if answer.whole else ""
+        await self._keep(box, admitted, asking, read, answer, kept_as, noted=looked.thread is not None)
         _settle(read, ids, answer)
         return None if members is None and answer.error is None else _in_order(answer)
 
@@ -188,7 +181,7 @@ class Reader:
             if isinstance(found, Admitted):
                 return found
             if found.status == "breaker_open":
-                raise BreakerOpen("the provider failed too often", found.retry_after_s)
+                raise errors.BreakerOpen("the provider failed too often", found.retry_after_s)
             if found.status == "cooling_down" or self._clock.now_s() >= ends_s:
                 raise Throttled("the provider asks for a pause, or others read the mailbox", found.retry_after_s)
             await self._clock.sleep(PERMIT_POLL_S)
@@ -229,7 +222,7 @@ def _hold_s(error: TidemarkError | None) -> float:
 
 def _settle(read: Read, message_ids: Sequence[str], answer: Answer) -> None:
     """Raises what ends the request: a dead grant, an account that is gone, a store that is down."""
-    if isinstance(read.error, NeedsUser | LeaseLost | StoreDown):
+    if isinstance(read.error, errors.NeedsUser | errors.LeaseLost | errors.StoreDown):
         raise read.error
     for message_id in message_ids:
         result = read.results.get(message_id)
@@ -238,7 +231,7 @@ def _settle(read: Read, message_ids: Sequence[str], answer: Answer) -> None:
         elif isinstance(result, Gone) or (isinstance(result, Failed) and result.reason in MALFORMED):
             answer.missing.append(message_id)
         else:
-            failed = ProviderDown("a message could not be read")
+            failed = errors.ProviderDown("a message could not be read")
             answer.refuse([message_id], read.error or failed)
     answer.error = answer.error or read.error
 

@@ -51,6 +51,14 @@ async def test_a_lost_reply_charges_once_and_notes_one_view(stored: Stored) -> N
     assert 0 < stored.call("PTTL", stored.of("hold")) <= 3000
 
 
+async def test_a_thread_that_was_not_cached_is_a_view_too_unless_it_has_been_noted(stored: Stored) -> None:
+    for noted in (False, True):
+        await reads(stored).keep(ACCOUNT, Kept(0, [keeping()], thread_id="t1", thread=("m1", "m2"), noted=noted))
+    ((_, entry),) = stored.call("XRANGE", stored.of("reads"), "-", "+")
+    assert entry == [b"r", b"m1,m2"]
+    assert stored.field("read_ms") == str(int(stored.clock.now_s() * 1000))
+
+
 async def test_views_are_in_order_whatever_the_clocks_say_and_bounded(stored: Stored) -> None:
     for _ in range(3):
         await reads(stored).look(ACCOUNT, ["m1"])

@@ -222,5 +222,6 @@ async def test_a_conversation_without_end_is_not_read_to_its_end(
         ]
         account_id = await world.connect()
         answer, _ = await read(world, account_id, ids[:1])
-        thread = await world.wiring.reading.thread(account_id, answer.found[ids[0]]["thread_id"] or "")
-        assert (len(thread.found), thread.whole) == (2, False)
+        for _ in range(2):
+            thread = await world.wiring.reading.thread(account_id, answer.found[ids[0]]["thread_id"] or "")
+            assert (len(thread.found), thread.whole) == (2, False)
