@@ -145,6 +145,7 @@ class Reader:
             read.error = error
         kept = Kept(admitted.version, (), asking.calls.saved_s(), _hold_s(read.error))
         await self._store.keep(self._account_id, kept)
+        _settle(read, (), Answer())
         if read.error is not None:
             raise read.error
         await self._store.labels(self._account_id, orjson.dumps(found).decode(), FOLDERS_TTL_S)
@@ -222,7 +223,9 @@ def _hold_s(error: TidemarkError | None) -> float:
 
 def _settle(read: Read, message_ids: Sequence[str], answer: Answer) -> None:
     """Raises what ends the request: a dead grant, an account that is gone, a store that is down."""
-    if isinstance(read.error, errors.NeedsUser | errors.LeaseLost | errors.StoreDown):
+    if isinstance(read.error, errors.LeaseLost):
+        raise errors.BadRequest(404, "unknown_account", "There is no such account.")
+    if isinstance(read.error, errors.NeedsUser | errors.StoreDown):
         raise read.error
     for message_id in message_ids:
         result = read.results.get(message_id)

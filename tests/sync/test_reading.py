@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
-from shared.core.errors import ProviderDown
+from shared.core.errors import BadRequest, LeaseLost, ProviderDown
 from shared.core.quota import PRICES, Window
 from shared.protocol.gmail.known import LabelTable
 from shared.protocol.gmail.message import FULL
 from shared.protocol.gmail.message import Reading as Asked
 from shared.protocol.gmail.reading import GmailReading
+from shared.protocol.wire import Request
 from shared.sync.asking import Asking
 from shared.sync.hydrate import Hydrator
 from shared.sync.ports import Admitted, Kept, Looked
@@ -79,3 +80,12 @@ async def test_a_thread_of_which_a_part_could_not_be_read_is_not_kept_but_its_me
         await thread(shelf, of(resource("m1", [], 5), {"id": "m2"}), refusal(503, "backendError"))
     (kept,) = shelf.kept
     assert (ids(kept.messages), kept.thread) == (["m1"], ())
+
+
+async def test_an_account_that_is_deleted_meanwhile_is_not_found() -> None:
+    def gone(request: Request) -> None:
+        raise LeaseLost("the account is gone")
+
+    with pytest.raises(BadRequest) as refused:
+        await thread(Shelf(), gone)
+    assert (refused.value.status, refused.value.slug) == (404, "unknown_account")
