@@ -238,7 +238,7 @@ class Wiring:
         objectives = Objectives(s.slow_sync_threshold, s.freshness_objective)
         looks = Looks.of(begun, store, calls, self.clock)
         of_run = (begun, cursor, store, stream, calls, hydrator, steps, self.clock, started_s)
-        run = Run(*of_run, objectives, looks, alerts.load(fields.get("alerts")))
+        run = Run(*of_run, objectives, looks, alerts.load(fields.get("alerts")), s.log_retention_bytes // 2)
         run.take_up(fields)
         outcome = await run.to_the_end()
         answer = self._answer(account_id, outcome, started_s, redis, calls)

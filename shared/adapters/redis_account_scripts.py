@@ -14,13 +14,17 @@
 As in redis_scripts.py, all keys are in KEYS, and times are in ARGV.
 """
 
-# How far the slowest reader is, of those seen since `since_ms`; `most` where nobody reads
+# How far the slowest reader is, of those seen since `since_ms`; `most` where nobody reads. One that the log has left
+# behind has nothing to lose any more: it will be refused, and counts again from then on.
 SLOWEST_READER = """
-local function slowest_reader(key, since_ms, most)
-  local readers = redis.call('HGETALL', key)
+local function slowest_reader(key, log, since_ms, most)
+  local first, readers = redis.call('XRANGE', log, '-', '+', 'COUNT', 1)[1], redis.call('HGETALL', key)
+  local least = first and tonumber(string.match(first[1], '^(%d+)-')) - 1 or 0
   for i = 2, #readers, 2 do
     local position, seen = string.match(readers[i], '^(%d+),(%d+)$')
-    if position and tonumber(seen) >= since_ms then most = math.min(most, tonumber(position)) end
+    if position and tonumber(seen) >= since_ms and tonumber(position) >= least then
+      most = math.min(most, tonumber(position))
+    end
   end
   return most
 end

@@ -54,7 +54,7 @@ if lost == 'index' or lost == 'log' then
 end
 if lost ~= '' then redis.call('HSET', account, 'lost', lost) end
 local waits = tonumber(redis.call('HGET', account, 'log_waits') or '0')
-if waits > 0 and (lost ~= '' or slowest_reader(KEYS[10], tonumber(ARGV[6]), waits) >= waits) then
+if waits > 0 and (lost ~= '' or slowest_reader(KEYS[10], KEYS[5], tonumber(ARGV[6]), waits) >= waits) then
   redis.call('HDEL', account, 'log_waits')
 end
 redis.call('HINCRBY', account, 'fence', 1)
@@ -74,6 +74,8 @@ return {'ok', was[2], was[3] or '0', was[4] or '0'}
 
 # KEYS account lease hold index log pages readers perf due failures open probe undelivered, then one per cached message
 # (what is cached for readers is richer, and stays), then one per thread that has grown
+# Trimmed is what is too old or too much. What a reader has not passed makes a pausable step wait, until `log_waits` is
+# passed; a quarter of the room is for live changes alone, which push out no more of it than they bring.
 # ARGV 1 header (JSON), then events, index deletions, index pairs, field pairs, page pairs, cache triples, perf pairs
 APPEND = (
     SLOWEST_READER
@@ -91,18 +93,23 @@ local added = 0
 for i = 1, h.events do added = added + #ARGV[1 + i] + h.entry_overhead end
 local trim_to = nil
 if h.events > 0 then
-  local excess = bytes + added - h.bytes_max
+  local excess = bytes + added - h.bytes_max * (h.pausable and 0.75 or 1)
   if h.webhook then redis.call('HSETNX', KEYS[7], '@webhook', string.format('0,%.0f', h.now)) end
-  local floor = h.pausable and slowest_reader(KEYS[7], h.now - h.reader_ms, seq) or seq
-  local from, freed, waits = '-', 0, nil
+  local floor = slowest_reader(KEYS[7], KEYS[5], h.now - h.reader_ms, seq)
+  local from, freed, unread, waits = '-', 0, 0, nil
   while true do
     local rows = redis.call('XRANGE', KEYS[5], from, '+', 'COUNT', 64)
     local stop = #rows == 0
     for _, row in ipairs(rows) do
       local n, ms = string.match(row[1], '^(%d+)-(%d+)$')
-      if freed >= excess and tonumber(ms) >= h.now - h.age_ms then stop = true break end
-      if tonumber(n) > floor then waits = n end
-      freed = freed + #row[2][2] + h.entry_overhead
+      local old, size = tonumber(ms) < h.now - h.age_ms, #row[2][2] + h.entry_overhead
+      if freed >= excess and not old then stop = true break end
+      if tonumber(n) > floor then
+        if h.pausable then waits = n
+        elseif not old and unread >= added then stop = true break end
+        unread = unread + size
+      end
+      freed = freed + size
       trim_to = tonumber(n) + 1
       from = '(' .. row[1]
     end

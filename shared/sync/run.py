@@ -50,6 +50,7 @@ class Run:
     objectives: Objectives
     looks: Looks
     raised: frozenset[str] = frozenset()
+    append_bytes_max: int = 1 << 40
     fields: dict[str, str] = field(default_factory=dict)
     taken: dict[str, str] = field(default_factory=dict)
     outcome: Outcome = field(default_factory=Outcome)
@@ -63,6 +64,7 @@ class Run:
     oldest_s: float | None = None
     settled: Settled = field(default_factory=lambda: Settled(None))
     walked: tuple[str, ...] | None = None
+    skipped: tuple[str, ...] = ()
 
     def take_up(self, fields: Mapping[str, str]) -> None:
         """What the account's fields ask for (a resync, the repair of lost state) is done by the cursor given."""
@@ -113,8 +115,7 @@ class Run:
                 await self._append(self._next(release=True))
                 continue
             self.begun.need_room(live=not self.confirmed)
-            late = self.clock.now_s() + TASK_RESERVE_S > self.calls.limits.deadline_s
-            if late and (self.number > 0 or self.paging):
+            if (self.number > 0 or self.paging) and self.clock.now_s() + TASK_RESERVE_S > self.calls.limits.deadline_s:
                 raise errors.BudgetSpent("the time of this invocation is spent")
             await self._perform(task)
 
@@ -137,6 +138,7 @@ class Run:
             self.begun.account_id, task.table, task.page, task.offset, unknown=task.unknown, limit=self._step_size()
         )
         self.walked = tuple(dict.fromkeys(map(self.stream.unpack_id, ids)))  # two passes may have listed one id
+        self.skipped = tuple(message_id for message_id in self.walked if message_id in self.settled)
         step = self.stream.walked(self.cursor, Walked(self.walked, page, offset, ended, lost))
         return replace(step, facts=tuple(fact for fact in step.facts if fact.message_id not in self.settled))
 
@@ -223,8 +225,8 @@ class Run:
         self.round_hints = self.begun.hints
 
     async def _append_all(self, effects: Effects, last: Append) -> None:
-        *groups, final = list(effects.groups()) or [[]]
-        appended: list[str] = []
+        *groups, final = list(effects.groups(self.append_bytes_max)) or [[]]
+        appended = list(self.skipped)  # the cursor moves with the last part only: until then they stay settled
         for group in groups:
             part = fill(self._next(pausable=last.pausable, fields=False), group)
             if self.walked is not None:
@@ -251,8 +253,7 @@ class Run:
         self.number += 1
         append.step_id = f"{self.begun.fence}.{self.number}"
         append.hints, append.pushes = self.round_hints, self.looks.pushes
-        append.healthy = self.calls.healthy
-        append.spent_s = self.calls.saved_s()
+        append.healthy, append.spent_s = self.calls.healthy, self.calls.saved_s()
         append.fields.update(self.stream.tables())
         said = Counter(effect.said for effect in effects)
         if append.release or append.let_go:
@@ -275,8 +276,7 @@ class Run:
     def _say_goodbye(self, append: Append, count: int) -> None:
         now_s, fields = self.clock.now_s(), append.fields
         window = self.hydrator.window
-        fields |= {"window": f"{window.size},{window.cap}", "last_sync_s": f"{now_s:.3f}"}
-        fields |= self.looks.noted()
+        fields |= {"window": f"{window.size},{window.cap}", "last_sync_s": f"{now_s:.3f}"} | self.looks.noted()
         if self.served and append.release:
             fields["confirmed_s"] = f"{now_s:.3f}"
         duration_s = now_s - self.started_s

@@ -60,12 +60,12 @@ class Effects:
     error: TidemarkError | None = None
     settled: list[str] = field(default_factory=list)
 
-    def groups(self) -> Iterator[list[Effect]]:
-        """In order, in groups of at most 2 MiB."""
+    def groups(self, bytes_max: int) -> Iterator[list[Effect]]:
+        """In order, in groups of at most 2 MiB, and of `bytes_max`."""
         group: list[Effect] = []
         size = 0
         for effect in self.of:
-            if group and size + effect.size_bytes > STEP_BYTES_MAX:
+            if group and size + effect.size_bytes > min(bytes_max, STEP_BYTES_MAX):
                 yield group
                 group, size = [], 0
             group.append(effect)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from shared.core.errors import BadRequest
 from shared.sync.ports import Begun
 from tests.adapters.stored import ACCOUNT, ENTRY_BYTES, EVENT, Stored
 from tests.conftest import RedisRest
@@ -73,4 +74,60 @@ async def test_a_reader_that_was_not_seen_for_a_day_holds_nothing_up(small: Stor
     await small.accounts.changes(ACCOUNT, "app", "e1.5", 10)
     small.clock.at_s += 86_401
     assert not (await small.append(begun, "1.2", events=[EVENT] * 10, pausable=True)).log_full
+    await small.client.close()
+
+
+async def test_a_reader_that_the_log_has_left_behind_holds_nothing_up(small: Stored) -> None:
+    begun = await filled(small, 2)
+    await small.accounts.changes(ACCOUNT, "app", "e1.0", 1)
+    await small.append(begun, "1.2", events=[EVENT] * FULL)
+    assert small.log()[0][0] > 1
+    assert not (await small.append(begun, "1.3", events=[EVENT] * 10, pausable=True)).log_full
+    await small.client.close()
+
+
+async def test_a_reader_that_is_refused_is_waited_for_again(small: Stored) -> None:
+    begun = await filled(small, 2)
+    await small.append(begun, "1.2", events=[EVENT] * FULL)
+    with pytest.raises(BadRequest):
+        await small.accounts.changes(ACCOUNT, "app", "e1.0", 1)
+    assert (await small.append(begun, "1.3", events=[EVENT] * 10, pausable=True)).log_full
+    await small.client.close()
+
+
+async def test_live_changes_push_out_no_more_unread_than_they_bring(small: Stored) -> None:
+    """A step larger than the log may be stays whole until it is read."""
+    begun = await filled(small, 2)
+    await small.append(begun, "1.2", events=[EVENT] * FULL * 3, pausable=True)
+    await small.accounts.changes(ACCOUNT, "app", "e1.3", 1)
+    before = len(small.log())
+    await small.append(begun, "1.3", events=[EVENT])
+    assert len(small.log()) == before
+    await small.accounts.changes(ACCOUNT, "app", f"e1.{FULL * 3}", 1)
+    await small.append(begun, "1.4", events=[EVENT])
+    assert len(small.log()) <= FULL + 1
+    await small.client.close()
+
+
+async def test_a_begin_says_whether_the_log_still_waits(small: Stored) -> None:
+    begun = await filled(small, FULL)
+    await small.accounts.changes(ACCOUNT, "app", "e1.5", 10)
+    await small.append(begun, "1.2", events=[EVENT] * 10, pausable=True)
+    assert (await small.begin()).log_waits
+    await small.accounts.changes(ACCOUNT, "app", "e1.8", 10)
+    assert (await small.begin()).log_waits, "not far enough"
+    await small.accounts.changes(ACCOUNT, "app", f"e1.{FULL // 2}", 10)
+    begun = await small.begin()
+    assert not begun.log_waits
+    assert not (await small.append(begun, "2.1", events=[EVENT] * 10, pausable=True)).log_full
+    await small.client.close()
+
+
+async def test_a_quarter_of_the_log_is_for_live_changes(small: Stored) -> None:
+    begun = await filled(small, FULL // 2)
+    await small.accounts.changes(ACCOUNT, "app", "e1.0", 1)
+    assert not (await small.append(begun, "1.2", events=[EVENT] * (FULL // 5), pausable=True)).log_full
+    assert (await small.append(begun, "1.3", events=[EVENT] * (FULL // 5), pausable=True)).log_full
+    await small.append(begun, "1.4", events=[EVENT] * (FULL // 5))
+    assert small.log()[0][0] == 1
     await small.client.close()

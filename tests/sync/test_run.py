@@ -75,6 +75,31 @@ async def test_a_kill_between_the_parts_of_a_snapshot_names_nothing_twice(
     raise AssertionError("the sync takes more steps than were killed")
 
 
+async def test_a_step_that_is_killed_between_its_parts_again_and_again_names_nothing_twice(
+    world: GmailWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steps, "STEP_BYTES_MAX", 1000)  # a message each
+    world.fill(6)
+    account_id = await world.connect()
+    await world.dry(account_id)
+    await world.wiring.ask_resync(account_id, content=True)
+    length = len(await world.events(account_id))
+    for _ in range(3):
+
+        def a_part_is_appended(number: int, length: int = length) -> None:
+            grown = world.redis.valkey.call("XLEN", f"td:{account_id}:log")
+            world.kill_at = number if grown == length + 2 else None
+
+        world.on_step = a_part_is_appended
+        with pytest.raises(Killed):
+            await world.sync(account_id)
+        world.on_step = None
+        world.expire_lease(account_id)
+        length = len(await world.events(account_id))
+    await world.dry(account_id)
+    await world.assert_log_equals_mailbox(account_id)
+
+
 async def test_a_hint_that_comes_during_a_sync_is_looked_at_before_the_mailbox_is_let_go(world: GmailWorld) -> None:
     world.fill(3)
     account_id = await world.connect()

@@ -130,8 +130,9 @@ def test_effects_are_grouped_by_their_bytes(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(steps, "STEP_BYTES_MAX", 1000)
     small, wide = Effect("a", "a", event="x" * 300), Effect("b", "b", event="ü" * 300)
     effects = Effects([small, small, wide, wide, small])
-    assert [len(group) for group in effects.groups()] == [2, 1, 1, 1]
-    assert list(Effects().groups()) == []
+    assert [len(group) for group in effects.groups(1 << 40)] == [2, 1, 1, 1]
+    assert [len(group) for group in effects.groups(500)] == [1, 1, 1, 1, 1]
+    assert list(Effects().groups(500)) == []
 
 
 def test_a_step_is_filled_with_events_index_and_cache() -> None:
