@@ -1,12 +1,12 @@
 # Tidemark's commands. Each one installs what it needs into .venv first, from requirements.lock, and only when that changed.
 #
-#   variables   ONCE=1  MAIL=path  REPORT=path (make run)   WORKERS=3 (make test)   PORT=8080  HOST=127.0.0.1 (make serve)   PYTHON=python3.12
+#   variables   ONCE=1  MAIL=path  REPORT=path (make run)   WORKERS=3 (make test, make simulate)   PORT=8080  HOST=127.0.0.1 (make serve)   PYTHON=python3.12
 
 SHELL := /bin/sh
 .SHELLFLAGS := -ec
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help run test serve check bench bench-cold push push-burst months crash lock clean
+.PHONY: help run test serve check bench bench-cold push push-burst months crash simulate lock clean
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -15,7 +15,7 @@ PORT ?= 8080
 HOST ?= 127.0.0.1
 WORKERS ?= 3
 
-export ONCE MAIL REPORT
+export ONCE MAIL REPORT SEEDS PROVIDER SEED WORKERS
 export PYTHONUNBUFFERED := 1
 # A user's own settings of Python must not reach into the environment.
 unexport PYTHONPATH PYTHONHOME
@@ -60,6 +60,9 @@ months: $(INSTALLED) ## 30 virtual days with hourly pings, lost and doubled push
 
 crash: $(INSTALLED) ## kill the real functions at every step of their I/O in turn, print flows and steps (FLOW="first sync")
 	@exec $(PY) -m tests.crash
+
+simulate: $(INSTALLED) ## the sync over hostile worlds in memory (SEEDS=10000 PROVIDER=gmail|outlook; SEED=n traces one)
+	@PYTHONHASHSEED=0 $(PY) -m tests.simulation
 
 lock: $(INSTALLED) ## resolve pyproject.toml anew into requirements.lock
 	@$(PY) -m pip install --quiet --disable-pip-version-check uv  # needed here only, and 20 MB: not in the lock

@@ -3,6 +3,7 @@
 A batch is one HTTP request to `{GMAIL_API_URL}/batch/gmail/v1`; the outer Authorization serves all its parts.
 """
 
+import asyncio
 from collections.abc import Generator, Mapping
 
 import orjson
@@ -44,12 +45,17 @@ class GmailTransport:
         return self._http.requests
 
     async def send(self, request: Request, *, timeout_s: float) -> Response:
+        """Waiting for a token counts into the time-out, so that the request still ends before the lease."""
+        ends_s = asyncio.get_running_loop().time() + timeout_s
         self._token = await self._access.token()
+        left_s = ends_s - asyncio.get_running_loop().time()
+        if left_s <= 0:
+            raise ProviderDown("no time is left for another request")
         return await self._http.send(
             self._origin,
             request,
             headers={"authorization": f"Bearer {self._token}"},
-            timeout_s=timeout_s,
+            timeout_s=left_s,
             body_bytes_max=BODY_BYTES_MAX,
         )
 

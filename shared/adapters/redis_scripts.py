@@ -3,7 +3,7 @@
     script     guards                         a repeat
     BEGIN      state, hold, lease, breaker    by the same owner begins again with a higher fence; that it was called
                                               for by a push is kept with the owner, since `called` is gone by then
-    APPEND     fence, version                 of the last step id returns what that step returned
+    APPEND     fence, version, index, log     of the last step id returns what that step returned
     RENEW      fence                          renews again
     FAILED     -                              counts one failure more (harmless: it opens the breaker sooner)
     LOSE       grant number                   changes nothing, the grant is lost already
@@ -83,11 +83,17 @@ APPEND = (
 local h = cjson.decode(ARGV[1])
 local account = KEYS[1]
 local was = redis.call('HMGET', account,
-  'fence', 'version', 'step', 'step_released', 'hints', 'seq', 'log_bytes', 'state', 'pushes')
+  'fence', 'version', 'step', 'step_released', 'hints', 'seq', 'log_bytes', 'state', 'pushes', 'index_n')
 local pushes = tonumber(was[9] or '0')
 if not was[1] then return {'gone'} end
 if was[3] == h.step then return {'ok', tonumber(was[2]), tonumber(was[5]), tonumber(was[4]), pushes} end
 if was[1] ~= h.fence or tonumber(was[2]) ~= h.version or was[8] ~= 'active' then return {'late'} end
+-- Lost under a running sync, whose step was made without it: nothing is written, and the next begin says what is lost.
+if (tonumber(was[10]) > 0 and redis.call('EXISTS', KEYS[4]) == 0) or
+  (tonumber(was[6]) > 0 and redis.call('EXISTS', KEYS[5]) == 0) then
+  redis.call('DEL', KEYS[2])
+  return {'lost'}
+end
 local seq, bytes, at = tonumber(was[6]), tonumber(was[7]), 2
 local added = 0
 for i = 1, h.events do added = added + #ARGV[1 + i] + h.entry_overhead end
@@ -206,7 +212,8 @@ return {redis.call('HMGET', KEYS[1], unpack(ARGV)), cached}
 WALK = """
 local page, offset, limit = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[5])
 local found, looked = {}, 0
-if redis.call('EXISTS', KEYS[1]) == 0 then return {found, page, offset, 2} end
+-- Each table has a page 0: without it pages were lost, all of them or those before others that were stored since.
+if redis.call('HEXISTS', KEYS[1], ARGV[1] .. '/0') == 0 then return {found, page, offset, 2} end
 while #found < limit and looked < 20 do
   local stored = redis.call('HGET', KEYS[1], ARGV[1] .. '/' .. page)
   if not stored then return {found, page, offset, 1} end

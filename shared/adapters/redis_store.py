@@ -89,7 +89,8 @@ class RedisStore:
         begun.hints, begun.hint_history, begun.pushes = (int(each or 0) for each in answer[1:])
 
     async def append(self, begun: Begun, step: Append) -> Appended:
-        """One atomic step. Raises LeaseLost where another instance has begun since, or the account is gone."""
+        """One atomic step. Raises LeaseLost where another instance has begun since, or the account, its index or its
+        log is gone."""
         now_s = self._clock.now_s()
         parts = _parts(step)
         header = self._header(begun, step, int(now_s * 1000)) | {name: len(part) for name, part in parts.items()}

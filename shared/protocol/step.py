@@ -118,7 +118,9 @@ class Compare:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Task: nothing to read; the next step only says something."""
+    """Task: nothing to read; the next step only says something, `after_s` seconds later."""
+
+    after_s: float = 0.0
 
 
 Task = Call | Walk | Compare | Note

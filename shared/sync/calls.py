@@ -17,6 +17,7 @@ from shared.protocol.status import Kind, Status
 from shared.protocol.wire import Request, Response
 from shared.sync.ports import Begun, Clock, Store, Stream, Transport
 
+TASK_RESERVE_S = 1.0
 FIRST_READS = 3  # what an invocation must be able to pay for to be of use: a poll and the dearest read, a thread
 
 
@@ -65,6 +66,14 @@ class Calls:
     @property
     def api_calls(self) -> int:
         return self._transport.requests
+
+    def left_s(self) -> float:
+        """Of this invocation's budget."""
+        return self.limits.deadline_s - self._clock.now_s()
+
+    def late(self, wait_s: float) -> bool:
+        """Whether a task that begins with this wait is too much for what is left of the budget."""
+        return self.left_s() < wait_s + TASK_RESERVE_S
 
     async def ask(self, request: Request) -> Response:
         """The answer, with a status that the protocol understands (2xx, 404, 410); else raises (see above)."""
@@ -117,15 +126,14 @@ class Calls:
             self.drain()
         base_s, random = self.limits.base_s, self._clock.random()
         wait_s = backoff.wait_s(refusals, base_s, random, status.retry_after_s, refused=True)
-        left_s = self.limits.deadline_s - self._clock.now_s()
-        if last or wait_s > min(self.limits.wait_max_s, left_s):
+        if last or wait_s > min(self.limits.wait_max_s, self.left_s()):
             raise Throttled("the provider refuses for rate", wait_s)
         await self.rest(wait_s)
 
     async def back_off(self, failures: int) -> None:
         """Before failed parts are tried again, where nothing else is left to read."""
         wait_s = backoff.wait_s(failures - 1, self.limits.base_s, self._clock.random())
-        if wait_s > self.limits.deadline_s - self._clock.now_s():
+        if wait_s > self.left_s():
             raise BudgetSpent("the time of this invocation is spent", wait_s)
         await self.rest(wait_s)
 
@@ -207,8 +215,7 @@ class Calls:
             if open_s:
                 raise BreakerOpen("the provider failed too often", open_s)
         wait_s = backoff.wait_s(attempt - 1, self.limits.base_s, self._clock.random(), status.retry_after_s)
-        left_s = self.limits.deadline_s - self._clock.now_s()
-        if attempt >= self.limits.attempts or wait_s > min(self.limits.wait_max_s, left_s):
+        if attempt >= self.limits.attempts or wait_s > min(self.limits.wait_max_s, self.left_s()):
             raise ProviderDown("the provider does not answer", wait_s)
         await self.rest(wait_s)
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from shared.core import change, errors
-from shared.protocol.step import Call, Compare, Fact, Step, Task, Walk, Walked
+from shared.protocol.step import Call, Compare, Fact, Note, Step, Task, Walk, Walked
 from shared.protocol.wire import Request
 from shared.sync import alerts, parked
 from shared.sync.calls import Calls
@@ -31,7 +31,6 @@ from shared.sync.settled import Settled
 from shared.sync.step import Effect, Effects, Steps, fill
 
 STEP_MESSAGES_MAX = 100
-TASK_RESERVE_S = 1.0
 
 
 @dataclass(slots=True)
@@ -115,7 +114,7 @@ class Run:
                 await self._append(self._next(release=True))
                 continue
             self.begun.need_room(live=not self.confirmed)
-            if (self.number > 0 or self.paging) and self.clock.now_s() + TASK_RESERVE_S > self.calls.limits.deadline_s:
+            if (self.number > 0 or self.paging) and self.calls.late(task.after_s if isinstance(task, Note) else 0.0):
                 raise errors.BudgetSpent("the time of this invocation is spent")
             await self._perform(task)
 
@@ -130,6 +129,7 @@ class Run:
                 differences = self.stream.differences(self.cursor, *await self.store.tables(self.begun.account_id))
                 step = self.stream.compared(self.cursor, differences[: self._step_size()])
             case _:  # a Note: there is nothing to read
+                await self.calls.rest(task.after_s)
                 step = self.stream.noted(self.cursor)
         await self._commit(step)
 
@@ -255,13 +255,13 @@ class Run:
         append.hints, append.pushes = self.round_hints, self.looks.pushes
         append.healthy, append.spent_s = self.calls.healthy, self.calls.saved_s()
         append.fields.update(self.stream.tables())
-        said = Counter(effect.said for effect in effects)
+        said, raised = Counter(effect.said for effect in effects), self.raised
         if append.release or append.let_go:
             self._say_goodbye(append, self.outcome.count + said["created"] + said["updated"] + said["deleted"])
         appended = await self.store.append(self.begun, append)
         if appended.log_full:
             # Nothing of a refused step is stored with the release either, its cursor least of all.
-            self.fields, self.taken, self.steps.parked_changed = {}, {}, False
+            self.fields, self.taken, self.steps.parked_changed, self.raised = {}, {}, False, raised
             self.calls.spent_s += append.spent_s
             raise errors.BudgetSpent("the change log waits for its readers")
         self.outcome.created += said["created"]

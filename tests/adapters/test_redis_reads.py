@@ -78,6 +78,14 @@ async def test_a_listing_that_is_lost_is_not_taken_for_its_end(stored: Stored) -
     assert await stored.store.walk(ACCOUNT, "ids", 3, 7, unknown=True, limit=9) == ([], 3, 7, False, True)
 
 
+async def test_a_listing_whose_first_pages_are_lost_is_lost(stored: Stored) -> None:
+    begun = await stored.begin()
+    await stored.append(begun, "1.1", pages={"ids/0": ["a"], "ids/1": ["b"]})
+    stored.call("DEL", stored.of("pages"))
+    await stored.append(begun, "1.2", pages={"ids/2": ["c"]})
+    assert await stored.store.walk(ACCOUNT, "ids", 0, 0, unknown=True, limit=9) == ([], 0, 0, False, True)
+
+
 async def test_the_whole_listing_and_the_whole_index_are_read_in_parts(stored: Stored) -> None:
     begun = await stored.begin()
     index: dict[str, str | None] = {f"m{n:05}": f"v{n}" for n in range(12_000)}

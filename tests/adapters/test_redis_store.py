@@ -116,6 +116,18 @@ async def test_an_account_that_is_gone_or_stopped_is_not_written(stored: Stored,
     assert stored.call("EXISTS", stored.of("index")) == 0
 
 
+@pytest.mark.parametrize("gone", ["index", "log"])
+async def test_a_step_made_without_what_was_lost_meanwhile_is_not_written(stored: Stored, gone: str) -> None:
+    begun = await stored.begin()
+    await stored.append(begun, "1.1", events=[EVENT], index={"m": "v"})
+    stored.call("DEL", stored.of(gone))
+    with pytest.raises(LeaseLost):
+        await stored.append(begun, "1.2", events=[EVENT], index={"m": "v"}, fields={"cursor": "c9"})
+    assert (stored.field("cursor"), stored.call("EXISTS", stored.of(gone))) == ("c0", 0)
+    again = await stored.begin(stored.another(), owner="o2")
+    assert again.lost == gone
+
+
 async def test_a_step_renews_the_lease(stored: Stored) -> None:
     begun = await stored.begin()
     stored.call("PEXPIRE", stored.of("lease"), 1000)

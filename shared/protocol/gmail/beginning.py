@@ -70,12 +70,14 @@ def aged(before: Cursor, after: Cursor, oldest_s: float) -> Cursor:
     """The floor of a first sync sinks to the oldest message that it emitted."""
     if before.floor_s is not None:
         return after
+    if after.floor_s is not None:
+        after = replace(after, floor_s=min(after.floor_s, oldest_s))
     match after.backfill:
         case None:
-            return replace(after, floor_s=oldest_s if after.floor_s is None else min(after.floor_s, oldest_s))
+            return replace(after, floor_s=oldest_s if after.floor_s is None else after.floor_s)
         case Judged(at):
             job = replace(at.job, oldest_s=min(at.job.oldest_s, oldest_s))
-            return replace(after, backfill=Judged(replace(at, job=job)))
+            return replace(after, backfill=replace(after.backfill, listing=replace(at, job=job)))
         case running:
             job = replace(running.job, oldest_s=min(running.job.oldest_s, oldest_s))
             return replace(after, backfill=replace(running, job=job))

@@ -10,8 +10,9 @@
     Starting   says that a snapshot began, notes every known id                Naming
     Naming     names every known message once (the snapshot)                   Listing
     Listing    GET messages, page by page, stored as pages of ids              Listing(next) | Judged
-    Judged     a live round has been read after the last page: was it clean?   Listing(again | labels) | Walking
-    Sweeping   compares listing and index: absent ids, labels                  Listing(candidates) | Walking
+    Judged     waits until history shows all that happened up to the last      Listing(again | labels) | Walking
+               page; a live round has been read since: was the listing clean?
+    Sweeping   waits likewise; compares listing and index: absent ids, labels  Listing(candidates) | Walking
     Walking    reads listed ids that the index does not have                   None
 
 Page tokens are positional: a removal while paging moves another id onto a page already read. So a listing of several
@@ -106,16 +107,20 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
+    """`waited`: whatever happened while it was listed is shown by history now."""
+
     listing: Listing
+    waited: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Sweeping:
-    """`after`: index entries up to this one (in order) are compared already."""
+    """`after`: index entries up to this one (in order) are compared already. `waited`: as of Judged."""
 
     job: Job
     clean: bool
     after: str = ""
+    waited: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +189,7 @@ def reached(cursor: Cursor) -> int:
 
 def _backfill(name: str, fields: dict[str, Any]) -> Backfill:
     if name == "judged":
-        return Judged(_listing(fields["listing"]))
+        return Judged(**{**fields, "listing": _listing(fields["listing"])})
     if name == "listing":
         return _listing(fields)
     fields["job"] = Job(**fields["job"])

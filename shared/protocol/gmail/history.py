@@ -27,6 +27,7 @@ from shared.protocol.wire import Request, Response
 
 PAGE_SIZE_MAX = 500  # https://developers.google.com/workspace/gmail/api/reference/rest/v1/users.history/list
 HISTORY_ID_MAX = 2**64 - 1
+LATE_S = 3.0  # facts/gmail.md §3: history was seen empty for 1 to 3 s after a change
 HIDING = frozenset({"SPAM", "TRASH"})  # not listed unless asked for
 
 HistoryId = Annotated[int, Field(ge=0, le=HISTORY_ID_MAX)]

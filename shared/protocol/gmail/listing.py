@@ -79,7 +79,11 @@ def request(listing: Listing, floor_s: float | None, prices: Prices) -> Request:
 
 
 def receive(cursor: Cursor, listing: Listing, response: Response) -> Step[Cursor]:
-    """One page stored, or, where a page is all there is and fits into one step, acted on at once."""
+    """One page stored, or, where a first sync's page is all there is and fits into one step, acted on at once.
+
+    Candidates are always walked: what is older than the floor is read and leaves no trace, so only a walk, which
+    remembers what it has settled, gets past more of them than an invocation can read.
+    """
     if listing.query == LABELS:
         labels = tuple(label.id for label in parsed(_LabelList, response).labels)
         return moved(cursor, _next_label(replace(listing, labels=labels)))
@@ -89,7 +93,7 @@ def receive(cursor: Cursor, listing: Listing, response: Response) -> Step[Cursor
     listed = listing.listed + len(items)
     ended = page.nextPageToken is None or (wanted is not None and listed >= wanted)
     whole = ended and listing.page == 0 and listing.page_token is None
-    if whole and len(items) <= STEP_MESSAGES_MAX and listing.query in (IDS, CANDIDATES) and not listing.job.sweep:
+    if whole and len(items) <= STEP_MESSAGES_MAX and listing.query == IDS and not listing.job.sweep:
         facts = tuple(Fact(item.id, item.threadId, content=True) for item in items)
         return replace(finished(cursor, listing.job), facts=facts)
     stored = {f"{table(listing.query)}/{listing.page}": [pack_id(item.id) for item in items]}
@@ -103,6 +107,11 @@ def _listed(cursor: Cursor, listing: Listing, whole: bool) -> Backfill:
     if listing.query not in (IDS, CANDIDATES):
         return _next_label(listing)
     return follow(cursor, listing) if whole else Judged(listing)
+
+
+def waited(cursor: Cursor, backfill: Judged | Sweeping) -> Step[Cursor]:
+    """History shows late: only now does it tell of every removal while the listing ran, to the round that follows."""
+    return moved(cursor, replace(backfill, waited=True))
 
 
 def judged(cursor: Cursor, listing: Listing) -> Backfill:
@@ -162,6 +171,11 @@ def started(cursor: Cursor, job: Job) -> Step[Cursor]:
 
 
 def finished(cursor: Cursor, job: Job) -> Step[Cursor]:
+    """A first sync that was begun again has read the newest N only: what history would have told since the connection
+    is listed after it, whatever N is."""
+    if cursor.floor_s is None and job.origin == "resync" and job.oldest_s:
+        since = replace(cursor, floor_s=job.oldest_s)
+        return replace(moved(since, Listing(replace(job, wanted=None), CANDIDATES)), floor_s=None, clear=True)
     events: list[tuple[str, dict[str, Any]]] = []
     if job.content:
         events.append(("tidemark.snapshot.ended", {"snapshot_id": job.snapshot_id}))
@@ -226,7 +240,7 @@ def noticed_removals(cursor: Cursor, live: Reading) -> Backfill | None:
         case Listing() | Sweeping():
             return replace(backfill, clean=False)
         case Judged(listing):
-            return Judged(replace(listing, clean=False))
+            return replace(backfill, listing=replace(listing, clean=False))
     return backfill
 
 

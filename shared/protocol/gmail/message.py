@@ -190,12 +190,11 @@ def thread_ids(body: bytes) -> list[str] | None:
         return None
 
 
-def parse_confirmation(body: bytes) -> tuple[frozenset[str], str] | None:
-    """(labels, version) of a message that is still there."""
+def parse_confirmation(body: bytes) -> tuple[str, frozenset[str], str] | None:
+    """(id, labels, version) of a message that is still there."""
     try:
         resource = read_object(body)
-        _identity(resource)
-        return labels(resource), _version(resource)
+        return _identity(resource), labels(resource), _version(resource)
     except Unreadable:
         return None
 

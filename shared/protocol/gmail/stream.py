@@ -76,6 +76,8 @@ class GmailStream:
         match cursor.backfill:
             case None:
                 return None
+            case Judged(waited=False) | Sweeping(waited=False):
+                return Note(history.LATE_S)
             case Starting() | Judged():
                 return Note()
             case Listing() as at:
@@ -107,7 +109,9 @@ class GmailStream:
     def noted(self, cursor: Cursor) -> Step[Cursor]:
         if isinstance(cursor.backfill, Starting):
             return listing.started(cursor, cursor.backfill.job)
-        assert isinstance(cursor.backfill, Judged)
+        assert isinstance(cursor.backfill, Judged | Sweeping)
+        if isinstance(cursor.backfill, Sweeping) or not cursor.backfill.waited:
+            return listing.waited(cursor, cursor.backfill)
         return listing.moved(cursor, listing.judged(cursor, cursor.backfill.listing))
 
     def walked(self, cursor: Cursor, found: Walked) -> Step[Cursor]:
@@ -244,9 +248,9 @@ class GmailStream:
 
     def _confirmed(self, message_id: str, response: Response) -> Fetched | None:
         found = message.parse_confirmation(response.body)
-        if found is None:
+        if found is None or found[0] != message_id:
             return None
-        labels, version = found
+        _, labels, version = found
         partial: Message = {"id": message_id, **message.flags(labels)}  # type: ignore[typeddict-item]
         return Fetched(partial, str(version))
 

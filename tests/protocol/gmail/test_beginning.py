@@ -6,6 +6,7 @@ import pytest
 
 from shared.protocol.gmail import beginning
 from shared.protocol.gmail.cursor import (
+    CANDIDATES,
     IDS,
     Backfill,
     Cursor,
@@ -122,6 +123,9 @@ def test_the_floor_of_a_first_sync_sinks_with_what_it_emits() -> None:
     assert beginning.aged(before, Cursor(Reading(77), None, 100, 5000.0), 7.0).floor_s == 7.0
     assert beginning.aged(before, Cursor(Reading(77), None, 100, None), 7.0).floor_s == 7.0
     assert beginning.aged(before, Cursor(Reading(77), None, 100, 0.0), 7.0).floor_s == 0.0
+    begun_again = Listing(replace(FIRST, oldest_s=9.0), CANDIDATES)
+    after = beginning.aged(before, Cursor(Reading(77), begun_again, 100, 9.0), 7.0)
+    assert (after.floor_s, after.backfill) == (7.0, Listing(older, CANDIDATES))
 
 
 def test_the_floor_stays_once_the_first_sync_has_ended() -> None:

@@ -279,3 +279,16 @@ def test_every_backfill_step_says_where_it_comes_from() -> None:
     for backfill in (Listing(RESYNC, IDS), Judged(Listing(RESYNC, IDS)), Sweeping(RESYNC, clean=True)):
         assert listing.moved(at(None, 9.0), backfill).origin == "resync"
         assert listing.moved(at(None, 9.0), backfill).floor_s == 9.0
+
+
+def test_a_first_sync_that_was_begun_again_also_lists_what_came_since_the_connection() -> None:
+    job = replace(SNAPSHOT, wanted=3, oldest_s=5000.0)
+    step = listing.finished(at(Walking(job, IDS)), job)
+    assert step.cursor == at(Listing(replace(job, wanted=None), CANDIDATES), 5000.0)
+    assert (step.floor_s, step.clear, step.events) == (None, True, ())
+    assert listing.finished(step.cursor, job).cursor.backfill is None
+
+
+def test_candidates_are_walked_however_few_they_are() -> None:
+    step = received(Listing(SNAPSHOT, CANDIDATES), "m", floor_s=9000.0)
+    assert (step.facts, list(step.pages)) == ((), ["candidates/0"])

@@ -229,8 +229,8 @@ def test_a_thread_gives_its_messages_by_id_without_the_unreadable() -> None:
 
 def test_a_confirmation_gives_labels_and_version() -> None:
     body = b'{"id":"a","threadId":"t","labelIds":["TRASH","UNREAD","TRASH"],"historyId":"42"}'
-    assert message.parse_confirmation(body) == (frozenset({"TRASH", "UNREAD"}), "42")
-    assert message.parse_confirmation(b'{"id":"a","historyId":"42"}') == (frozenset(), "42")
+    assert message.parse_confirmation(body) == ("a", frozenset({"TRASH", "UNREAD"}), "42")
+    assert message.parse_confirmation(b'{"id":"a","historyId":"42"}') == ("a", frozenset(), "42")
     assert message.parse_confirmation(b'{"id":"a"}') is None
     assert message.parse_confirmation(b'{"historyId":"42"}') is None
 

@@ -1,5 +1,6 @@
 """A Gmail mailbox as the sync loop sees it: what is next, what an answer means, what differs."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from shared.protocol.gmail.cursor import (
     Sweeping,
     Walking,
 )
+from shared.protocol.gmail.history import LATE_S
 from shared.protocol.gmail.known import Known, LabelTable, pack_id
 from shared.protocol.gmail.message import Reading as MessageReading
 from shared.protocol.gmail.stream import GmailStream
@@ -83,8 +85,10 @@ def test_a_first_sync_begins_with_its_listing() -> None:
     [
         (None, None),
         (Starting(FIRST), Note()),
-        (Judged(Listing(FIRST, IDS)), Note()),
-        (Sweeping(RESYNC, clean=True), Compare()),
+        (Judged(Listing(FIRST, IDS)), Note(LATE_S)),
+        (Judged(Listing(FIRST, IDS), waited=True), Note()),
+        (Sweeping(RESYNC, clean=True), Note(LATE_S)),
+        (Sweeping(RESYNC, clean=True, waited=True), Compare()),
         (Naming(FIRST, 1, 2), Walk("known", 1, 2, unknown=False)),
         (Walking(FIRST, IDS, 1, 2), Walk("ids", 1, 2, unknown=True)),
         (Walking(FIRST, "INBOX"), Walk("=INBOX", 0, 0, unknown=True)),
@@ -133,7 +137,14 @@ def test_a_listing_page_is_a_backfill_step() -> None:
 
 def test_a_note_says_that_a_snapshot_began_or_judges_a_listing() -> None:
     assert stream().noted(cursor(Starting(FIRST))).note_known
-    assert stream().noted(cursor(Judged(Listing(FIRST, IDS)))).cursor.backfill == Walking(FIRST, IDS)
+    waited = Judged(Listing(FIRST, IDS), waited=True)
+    assert stream().noted(cursor(waited)).cursor.backfill == Walking(FIRST, IDS)
+
+
+def test_a_listing_is_judged_and_compared_only_when_history_shows_what_happened_meanwhile() -> None:
+    judged, sweeping = Judged(Listing(FIRST, IDS)), Sweeping(RESYNC, clean=True)
+    assert stream().noted(cursor(judged)).cursor.backfill == replace(judged, waited=True)
+    assert stream().noted(cursor(sweeping)).cursor.backfill == replace(sweeping, waited=True)
 
 
 def test_a_walk_is_a_step_of_its_ids() -> None:

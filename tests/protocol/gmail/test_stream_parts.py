@@ -71,6 +71,11 @@ def test_another_message_than_the_one_asked_for_is_no_answer() -> None:
     assert part("m-m", [Want("m")], answer(resource("x", [], 50)))[1] == {"m": Failed("unreadable", counts=True)}
 
 
+def test_another_message_s_confirmation_is_none() -> None:
+    _, results = part("c-m", [Want("m", content=False)], answer(resource("other", [], 50)))
+    assert results == {"m": Failed("unreadable", counts=True)}
+
+
 def test_a_confirmation_says_labels_and_version() -> None:
     _, results = part("c-m", [Want("m", content=False)], answer({"id": "m", "labelIds": ["UNREAD"], "historyId": "50"}))
     assert results["m"].version == "50"

@@ -1,0 +1,15 @@
+"""Deterministic simulation: the real sync over hostile worlds in memory, one seed deciding everything.
+
+    plan      a seed as a list of happenings: mail, faults, invocations, pauses, kills, losses     plan.py
+    loop      virtual time: whoever waits is woken in the order of the time that his wait ends     loop.py
+    worlds    Gmail and Graph in memory, answering the protocol's own requests               gmail.py, graph.py
+    memory    Redis in memory: the scripts' twins, tried by the same contract suite      memory.py, scripts.py
+    witness   what must hold at every append, call and answer, whatever fails                    witness.py
+    run       one seed: first safety under faults, then faults stop and liveness                     run.py
+    shrink    a failing plan made small; its trace in words                                shrink.py, trace
+
+What is simulated is the product itself: `Wiring.sync`, `woken` and `import_account` with everything below them but
+sockets. Its Redis client and its HTTP client are replaced where they would send; nothing else is.
+
+    make simulate SEEDS=10000 [PROVIDER=gmail|outlook] [SEED=n]
+"""
