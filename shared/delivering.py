@@ -43,6 +43,8 @@ class Delivering:
 
     async def account(self, account_id: str, deadline_s: float) -> None:
         """What is undelivered of one account, until the time is over or an attempt fails."""
+        if not self._on:
+            return
         try:
             done = await deliver(account_id, self._store, self._sink, self._clock, deadline_s)
         except Exception as error:  # whatever it is: the sync is done, and the other accounts are due

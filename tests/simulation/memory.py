@@ -1,25 +1,32 @@
-"""Redis in memory: keys with a time to live, the few commands that are sent by name, and the twins of the scripts.
+"""Redis in memory: keys with a time to live, and the commands that Tidemark's scripts and adapters send.
 
     type      as
     string    str
     hash      dict[str, str]
     zset      dict[str, float]
-    set       set[str]
-    stream    list[(seq, ms, entry)]      one field, "e"; other streams keep their length only
+    set       dict[str, None]
+    stream    list[(seq, ms, fields)]
 
 `Memory` is the server, `MemoryClient` what a function holds of it: the real client with its retries, but for the wire.
-A fault comes before the command is applied (`lost_request`) or after it (`lost_reply`), as the bridge's do.
+The contract suite (tests/adapters) runs over both this and Valkey: what differs there is a fault of this one.
 """
 
+import math
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from shared.adapters.redis_client import RedisClient
 from shared.core.errors import StoreDown
 from shared.sync.ports import Clock
-from tests.simulation import scripts
+from tests.simulation.lua import Scripts
 
-Rows = list[tuple[int, int, str]]
+Row = tuple[int, int, list[str]]
+SCRIPTS = Scripts()
+NEWEST = 1 << 62
+
+
+class Wrong(Exception):
+    """Redis answers with an error: a key of another type, an unknown command."""
 
 
 class Memory:
@@ -30,124 +37,256 @@ class Memory:
         self._data: dict[str, Any] = {}
         self._ends_ms: dict[str, float] = {}
 
-    # --- keys
+    def run(self, command: list[Any]) -> Any:
+        """As Upstash's client answers it. Raises Wrong."""
+        name, *rest = command
+        if name == "EVAL":
+            script, count, *args = rest
+            keys = [str(key) for key in args[:count]]
+            return SCRIPTS.run(script, keys, [str(arg) for arg in args[count:]], self.call)
+        answer = self.call(name, *(str(each) for each in rest))
+        if name == "HGETALL":
+            return dict(zip(answer[::2], answer[1::2], strict=True))
+        return answer
 
-    def get(self, key: str) -> Any:
+    def call(self, name: str, *args: str) -> Any:
+        command = getattr(self, f"_{name.lower()}", None)
+        if command is None:
+            raise Wrong(f"no such command here: {name}")
+        return command(*args)
+
+    def value(self, key: str, kind: type = dict) -> Any:
         """The value, None for a missing or expired key."""
         ends_ms = self._ends_ms.get(key)
         if ends_ms is not None and ends_ms <= self.now_ms():
-            self.delete(key)
-        return self._data.get(key)
+            self._del(key)
+        found = self._data.get(key)
+        if found is not None and not isinstance(found, kind):
+            raise Wrong("WRONGTYPE")
+        return found
 
-    def put(self, key: str, value: Any, ttl_ms: float | None = None) -> None:
-        self._data[key] = value
-        if ttl_ms is None:
-            self._ends_ms.pop(key, None)
-        else:
-            self._ends_ms[key] = self.now_ms() + ttl_ms
+    def hash(self, key: str) -> dict[str, str]:
+        """The hash, {} for a missing one; not to be written to."""
+        return self.value(key) or {}
 
-    def put_new(self, key: str, value: str, ttl_ms: float) -> bool:
-        if self.get(key) is not None:
-            return False
-        self.put(key, value, ttl_ms)
-        return True
+    def stream(self, key: str) -> list[Row]:
+        return self.value(key, list) or []
 
-    def delete(self, *keys: str) -> int:
+    def _made(self, key: str, kind: type = dict) -> Any:
+        found = self.value(key, kind)
+        if found is None:
+            self._data[key] = found = kind()
+        return found
+
+    def _unless_empty(self, key: str) -> None:
+        """Redis keeps no empty hash, set or sorted set."""
+        if not self._data.get(key, True):
+            self._del(key)
+
+    # --- keys and strings
+
+    def _exists(self, key: str) -> int:
+        return int(self.value(key, object) is not None)
+
+    def _del(self, *keys: str) -> int:
         found = 0
         for key in keys:
             found += self._data.pop(key, None) is not None
             self._ends_ms.pop(key, None)
         return found
 
-    def pttl(self, key: str) -> int:
-        if self.get(key) is None:
+    def _pttl(self, key: str) -> int:
+        if not self._exists(key):
             return -2
         ends_ms = self._ends_ms.get(key)
         return -1 if ends_ms is None else int(ends_ms - self.now_ms())
 
-    def expire(self, key: str, ttl_ms: float) -> None:
-        if self.get(key) is not None:
-            self._ends_ms[key] = self.now_ms() + ttl_ms
+    def _pexpire(self, key: str, ttl_ms: str) -> int:
+        found = self._exists(key)
+        if found:
+            self._ends_ms[key] = self.now_ms() + float(ttl_ms)
+        return found
 
-    def names(self) -> list[str]:
-        return [key for key in list(self._data) if self.get(key) is not None]
+    def _get(self, key: str) -> Any:
+        return self.value(key, str)
 
-    # --- types
+    def _mget(self, *keys: str) -> list[Any]:
+        return [self.value(key, str) for key in keys]
 
-    def hash(self, key: str) -> dict[str, str]:
-        """The hash, {} for a missing one; not to be written to."""
-        return self.get(key) or {}
+    def _getrange(self, key: str, first: str, last: str) -> str:
+        return (self.value(key, str) or "")[int(first) : int(last) + 1]
 
-    def hset(self, key: str, **fields: object) -> None:
-        self.hset_all(key, {name: str(value) for name, value in fields.items()})
+    def _set(self, key: str, value: str, *options: str) -> Any:
+        if "NX" in options and self._exists(key):
+            return None
+        self._data[key] = value
+        self._ends_ms.pop(key, None)
+        if "PX" in options:
+            self._ends_ms[key] = self.now_ms() + float(options[options.index("PX") + 1])
+        return "OK"
 
-    def hset_all(self, key: str, fields: dict[str, str]) -> None:
-        found = self.get(key)
-        if found is None:
-            if not fields:
-                return
-            self.put(key, found := {})
-        found.update(fields)
+    def _scan(self, at: str, match: str, pattern: str, *count: str) -> list[Any]:
+        names = [key for key in list(self._data) if self._exists(key) and key.startswith(pattern.removesuffix("*"))]
+        return ["0", names]
 
-    def hdel(self, key: str, field: str) -> int:
-        found = self.get(key)
-        if found is None or found.pop(field, None) is None:
-            return 0
-        if not found:
-            self.delete(key)  # Redis keeps no empty hash
-        return 1
+    # --- hashes
 
-    def hincrby(self, key: str, field: str) -> int:
-        value = int(self.hash(key).get(field, "0")) + 1
-        self.hset_all(key, {field: str(value)})
+    def _hget(self, key: str, field: str) -> Any:
+        return self.hash(key).get(field)
+
+    def _hmget(self, key: str, *fields: str) -> list[Any]:
+        found = self.hash(key)
+        return [found.get(field) for field in fields]
+
+    def _hgetall(self, key: str) -> list[str]:
+        return [part for pair in self.hash(key).items() for part in pair]
+
+    def _hexists(self, key: str, field: str) -> int:
+        return int(field in self.hash(key))
+
+    def _hlen(self, key: str) -> int:
+        return len(self.hash(key))
+
+    def _hkeys(self, key: str) -> list[str]:
+        return list(self.hash(key))
+
+    def _hset(self, key: str, *pairs: str) -> int:
+        found = self._made(key)
+        before = len(found)
+        found.update(zip(pairs[::2], pairs[1::2], strict=True))
+        return len(found) - before
+
+    def _hsetnx(self, key: str, field: str, value: str) -> int:
+        return 0 if field in self.hash(key) else self._hset(key, field, value)
+
+    def _hdel(self, key: str, *fields: str) -> int:
+        found = self.hash(key)
+        count = sum(found.pop(field, None) is not None for field in fields)
+        self._unless_empty(key)
+        return count
+
+    def _hincrby(self, key: str, field: str, by: str) -> int:
+        value = int(self.hash(key).get(field, "0")) + int(by)
+        self._hset(key, field, str(value))
         return value
 
-    def zadd(self, key: str, score: float, member: str) -> None:
-        if self.get(key) is None:
-            self.put(key, {})
-        self.get(key)[member] = score
+    def _hincrbyfloat(self, key: str, field: str, by: str) -> str:
+        value = f"{float(self.hash(key).get(field, '0')) + float(by):.17g}"
+        self._hset(key, field, value)
+        return value
 
-    def sadd(self, key: str, member: str) -> None:
-        if self.get(key) is None:
-            self.put(key, set())
-        self.get(key).add(member)
+    def _hscan(self, key: str, at: str, *count: str) -> list[Any]:
+        return ["0", self._hgetall(key)]
 
-    def xadd(self, key: str, seq: int, ms: int, entry: str) -> None:
-        if self.get(key) is None:
-            self.put(key, [])
-        rows: Rows = self.get(key)
-        assert not rows or (rows[-1][0], rows[-1][1]) < (seq, ms), "stream ids only grow"
-        rows.append((seq, ms, entry))
+    # --- sets, sorted sets
 
-    # --- commands
+    def _sadd(self, key: str, *members: str) -> int:
+        found = self._made(key)
+        before = len(found)
+        found.update(dict.fromkeys(members))
+        return len(found) - before
 
-    def run(self, command: list[Any]) -> Any:
-        """As Upstash answers it. TypeError for what only tests of the store would send."""
-        name, *rest = command
-        if name == "EVAL":
-            script, count, *args = rest
-            return self.script(script, args[:count], args[count:])
-        match name, *(str(each) for each in rest):
-            case "HGETALL", key:
-                return dict(self.hash(key))
-            case "HGET", key, field:
-                return self.hash(key).get(field)
-            case "HMGET", key, *fields:
-                return [self.hash(key).get(field) for field in fields]
-            case "SMEMBERS", key:
-                return sorted(self.get(key) or ())
-            case "EXISTS", key:
-                return int(self.get(key) is not None)
-            case "ZRANGE", key, "0", "-1":
-                return sorted(self.get(key) or {}, key=lambda member: (self.get(key)[member], member))
-            case "SCAN", "0", "MATCH", pattern, "COUNT", _:
-                return ["0", [key for key in self.names() if key.startswith(pattern.removesuffix("*"))]]
-            case "DEL", *keys:
-                return self.delete(*keys)
-        raise TypeError(f"no such command here: {name}")
+    def _srem(self, key: str, *members: str) -> int:
+        return self._zrem(key, *members)
 
-    def script(self, script: str, keys: list[str], args: list[Any]) -> Any:
-        return scripts.TWINS[script](self, keys, [str(arg) for arg in args])
+    def _smembers(self, key: str) -> list[str]:
+        return list(self.hash(key))
+
+    def _zadd(self, key: str, *args: str) -> int:
+        options = [arg for arg in args[:-2] if arg in ("NX", "XX", "LT", "GT")]
+        score, member = args[-2:]
+        found = self._made(key)
+        known = member in found
+        fits = not known or {"LT": float(score) < found[member], "GT": float(score) > found[member]}
+        if ("NX" in options and known) or ("XX" in options and not known):
+            return 0
+        if fits is True or all(fits.get(option, True) for option in options):
+            found[member] = float(score)
+        self._unless_empty(key)
+        return int(not known)
+
+    def _zrem(self, key: str, *members: str) -> int:
+        found = self.hash(key)
+        before = len(found)
+        for member in members:
+            found.pop(member, None)
+        count = before - len(found)
+        self._unless_empty(key)
+        return count
+
+    def _zcard(self, key: str) -> int:
+        return len(self.hash(key))
+
+    def _zscore(self, key: str, member: str) -> Any:
+        score: Any = self.hash(key).get(member)
+        return None if score is None else f"{score:.17g}"
+
+    def _zrange(self, key: str, first: str, last: str, *options: str) -> list[str]:
+        members = self._ranked(key)
+        if "BYSCORE" in options:
+            low, high = _score(first), _score(last)
+            return [member for member, score in members if low <= score <= high]
+        found = members[int(first) : None if last == "-1" else int(last) + 1]
+        if "WITHSCORES" in options:
+            return [part for member, score in found for part in (member, f"{score:.17g}")]
+        return [member for member, _ in found]
+
+    def _zrangebyscore(self, key: str, low: str, high: str, *options: str) -> list[str]:
+        return self._zrange(key, low, high, "BYSCORE")
+
+    def _ranked(self, key: str) -> list[tuple[str, float]]:
+        found: dict[str, Any] = self.hash(key)
+        return sorted(found.items(), key=lambda item: (item[1], item[0]))
+
+    # --- streams
+
+    def _xadd(self, key: str, *args: str) -> str:
+        rows: list[Row] = self._made(key, list)
+        bound = 0
+        if args[0] == "MAXLEN":
+            bound, args = int(args[2]), args[3:]
+        stream_id, *fields = args
+        if stream_id == "*":
+            seq, at_ms = int(self.now_ms()), (rows[-1][1] + 1 if rows else 0)
+        else:
+            seq, at_ms = (int(part) for part in stream_id.split("-"))
+        if rows and (seq, at_ms) <= rows[-1][:2]:
+            raise Wrong("the id is not greater than the last one")
+        rows.append((seq, at_ms, fields))
+        if bound:
+            del rows[:-bound]
+        return f"{seq}-{at_ms}"
+
+    def _xlen(self, key: str) -> int:
+        return len(self.stream(key))
+
+    def _xrange(self, key: str, low: str, high: str, *count: str) -> list[Any]:
+        first, last = _bound(low, 0), _bound(high, NEWEST)
+        rows = [row for row in self.stream(key) if first <= row[:2] <= last]
+        return [[f"{seq}-{at_ms}", list(fields)] for seq, at_ms, fields in rows[: int(count[1]) if count else None]]
+
+    def _xrevrange(self, key: str, high: str, low: str, *count: str) -> list[Any]:
+        return self._xrange(key, low, high)[::-1][: int(count[1]) if count else None]
+
+    def _xtrim(self, key: str, by: str, least: str) -> int:
+        rows = self.stream(key)
+        first = _bound(least, 0)
+        count = sum(row[:2] < first for row in rows)
+        del rows[:count]
+        return count
+
+
+def _score(text: str) -> float:
+    return math.inf if text == "+inf" else -math.inf if text == "-inf" else float(text)
+
+
+def _bound(text: str, missing: int) -> tuple[int, int]:
+    """A stream id as an inclusive bound."""
+    if text in ("-", "+"):
+        return (missing, missing)
+    seq, _, at_ms = text.removeprefix("(").partition("-")
+    place = int(at_ms) if at_ms else missing
+    return (int(seq), place + 1 if text.startswith("(") else place)
 
 
 Wire = Callable[[list[Any]], Awaitable[Any]]

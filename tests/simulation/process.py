@@ -141,6 +141,8 @@ class SimulatedHttp(HttpClient):
         headers: Mapping[str, str] | None = None,
         timeout_s: float,
         body_bytes_max: int,
+        tls_name: str = "",
+        status_only: bool = False,
     ) -> Response:
         process, sim = self._process, self._process.sim
         if timeout_s <= 0:
@@ -165,7 +167,8 @@ class SimulatedHints(RedisHints):
         self._process = process
 
     async def _run(self, script: str, names: Sequence[str], args: Sequence[str]) -> list[str]:
-        found: list[str] = await self._process._wire(["EVAL", script, len(names), *names, *args])
+        by = self._process.clock.token()
+        found: list[str] = await self._process._wire(["EVAL", script, len(names), *names, by, *args])
         return found
 
 

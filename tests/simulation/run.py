@@ -13,6 +13,8 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
+import orjson
+
 from shared.adapters import redis_keys as keys
 from shared.adapters import redis_scripts as syncs
 from shared.adapters.sealing import Sealer
@@ -224,13 +226,13 @@ class Simulation:
         self.faults.met[f"lost_{name}"] += 1
         self.note("fault", f"Redis loses {name}")
         if name == "cursor":
-            self.memory.hdel(keys.of(self.account_id, "account"), "cursor")
+            self.memory.call("HDEL", keys.of(self.account_id, "account"), "cursor")
         else:
-            self.memory.delete(keys.of(self.account_id, name))
+            self.memory.call("DEL", keys.of(self.account_id, name))
 
     def _lose_cache(self, dice: Random) -> None:
         for message_id in self.box.truth():
-            self.memory.delete(keys.message(self.account_id, message_id))
+            self.memory.call("DEL", keys.message(self.account_id, message_id))
 
     def _revoke(self, dice: Random) -> None:
         self.faults.met["revoked"] += 1
@@ -291,8 +293,12 @@ class Simulation:
 
     async def _pinged(self, process: Process) -> str:
         self.note(process.name, "is pinged")
-        answer = await process.answer_sync(self.plan.provider, (), {})
-        return f"swept, {len(bytes(answer.body))} bytes"
+        answer = orjson.loads((await process.answer_sync(self.plan.provider, (), {})).body)
+        for result in answer["results"]:
+            self.statuses[result["status"]] += 1
+            if result["status"] == "failed":
+                raise Violation(f"{result['reason']} escaped")
+        return f"swept {[result['status'] for result in answer['results']]}"
 
     async def _pushed(self, process: Process) -> str:
         self.note(process.name, "is pushed")
@@ -383,9 +389,9 @@ class Simulation:
         failures, opened, _ = keys.breaker(self.plan.provider)
         for what, wrong in {
             "the account is active": account["state"] != "active",
-            "the lease is free": memory.get(keys.of(self.account_id, "lease")) is not None,
-            "no cool-down is left": memory.get(keys.of(self.account_id, "hold")) is not None,
-            "the breaker is closed": memory.get(opened) is not None or "opened" in memory.hash(failures),
+            "the lease is free": memory.call("EXISTS", keys.of(self.account_id, "lease")),
+            "no cool-down is left": memory.call("EXISTS", keys.of(self.account_id, "hold")),
+            "the breaker is closed": memory.call("EXISTS", opened) or "opened" in memory.hash(failures),
             "nothing is parked that can be read": bool(parked.load(account.get("parked"))),
             "the reader has seen a snapshot": self.reader.missed,
         }.items():

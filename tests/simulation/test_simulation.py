@@ -10,6 +10,7 @@ from tests.simulation.run import Simulation, simulate
 from tests.simulation.shrink import shrunk
 from tests.simulation.witness import Violation
 
+pytestmark = pytest.mark.whole
 SEEDS = 50
 
 

@@ -77,7 +77,7 @@ class Witness:
             self.sim.check_cursor(cursor)
 
     def _read_log(self, fields: dict[str, str]) -> None:
-        rows = self.sim.memory.get(keys.of(self.sim.account_id, "log")) or ()
+        rows = self.sim.memory.stream(keys.of(self.sim.account_id, "log"))
         if fields.get("epoch", "") != self.epoch:
             self.epochs += 1
             if self.epoch:
@@ -89,7 +89,7 @@ class Witness:
                 break
             fresh.append(row)
         for seq, _, entry in reversed(fresh):
-            self._said(seq, entry)
+            self._said(seq, entry[1])
 
     def _said(self, seq: int, entry: str) -> None:
         if seq != self.seen + 1:
@@ -120,7 +120,7 @@ class Witness:
         if of.owner:
             if of.owner != self.holder:
                 self.fail(f"{of.owner} called the provider, and {self.holder or 'nobody'} holds the mailbox")
-            if self.sim.memory.pttl(keys.of(self.sim.account_id, "hold")) > 0:
+            if self.sim.memory.call("PTTL", keys.of(self.sim.account_id, "hold")) > 0:
                 self.fail("the provider was called in a cool-down")
             if now_s < of.not_before_s - SKEW_MAX_S - 0.01:
                 self.fail("the provider was called before the time that it had named")
