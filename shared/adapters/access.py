@@ -12,8 +12,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from shared.adapters import redis_access_scripts as scripts
 from shared.adapters import redis_keys as keys
-from shared.adapters import redis_scripts as scripts
 from shared.adapters.redis_client import RedisClient
 from shared.adapters.sealing import Sealer
 from shared.core.errors import LeaseLost, ProviderDown, RetryLater, TidemarkError
