@@ -153,12 +153,15 @@ async def _in_a_thread(settings: Settings, http: HttpClient | None, work: Callab
     blocking = Blocking(http or HttpClient(), BLOCKED_MAX_S, TIMEOUT_S, BODY_BYTES_MAX)
 
     def mapped() -> T:
+        wire = _Wire(settings, blocking)
         try:
-            return work(_Wire(settings, blocking))
+            done = work(wire)
         except TidemarkError:
             raise
         except Exception as error:  # msal raises whatever: its own, ValueError, KeyError, RuntimeError, assertions
             raise ProviderDown(f"msal cannot read Microsoft's answer ({type(error).__name__})") from error
+        _discovered.update(wire.discovered)  # what has led to an answer: one bad document would be kept for a day
+        return done
 
     return await asyncio.to_thread(mapped)
 
@@ -189,6 +192,7 @@ class _Wire:
         self._hosts = WELL_KNOWN_AUTHORITY_HOSTS
         self._origin = settings.microsoft_authority_url
         self._stands_in = urlsplit(self._origin).hostname not in self._hosts
+        self.discovered: dict[str, tuple[float, _Answer]] = {}
         self.authority = f"{MICROSOFT if self._stands_in else self._origin}/{settings.microsoft_tenant}"
 
     def real(self, url: str) -> str:
@@ -202,7 +206,7 @@ class _Wire:
             answer = self._answer("GET", url, params, headers, None)
             if answer.status_code != 200:
                 raise AppMisconfigured(f"Microsoft does not know the tenant ({answer.status_code})")
-            _discovered[key] = (time.monotonic() + DISCOVERY_S, answer)
+            self.discovered[key] = (time.monotonic() + DISCOVERY_S, answer)
         return answer
 
     def post(

@@ -228,6 +228,18 @@ async def test_a_discovery_document_cannot_send_tokens_elsewhere(elsewhere: str)
         assert http.requests == 1
 
 
+async def test_a_discovery_document_that_led_nowhere_is_not_kept() -> None:
+    async def document(request: Received) -> Response:
+        return JSONResponse({})
+
+    with Server(Starlette(routes=[Route("/{path:path}", document)])) as server:
+        for _ in range(2):
+            http = HttpClient()
+            with pytest.raises(ProviderDown):
+                await acquire(pointing_at(server.url), None, "refresh-token", http)
+            assert http.requests == 1
+
+
 async def test_an_unknown_tenant_is_the_operators_matter() -> None:
     async def unknown(request: Received) -> Response:
         return JSONResponse({"error": "invalid_tenant"}, 400)
