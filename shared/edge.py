@@ -4,6 +4,7 @@
     BadRequest                       its status and slug (401 with WWW-Authenticate, 405 with Allow)
     StoreDown                        503 + Retry-After, the only 503 there is
     Throttled, ProviderDown          502 + Retry-After where the provider named a time
+    ContractBroken                   502, logged as an error: the provider refuses us, or answers outside its contract
     NeedsUser                        409: the account waits for a person
     the time-out of the request      504
     anything else                    500 `internal`: logged without its words, nothing of it in the answer
@@ -18,6 +19,7 @@ import asyncio
 import hashlib
 import hmac
 import math
+import re
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import wraps
 from http import HTTPStatus
@@ -28,7 +30,7 @@ import orjson
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from shared.core.errors import BadRequest, NeedsUser, RetryLater, StoreDown
+from shared.core.errors import BadRequest, ContractBroken, NeedsUser, NotFound, RetryLater, StoreDown
 from shared.log import install, log
 
 if TYPE_CHECKING:
@@ -40,7 +42,9 @@ HEADERS_MAX = 100
 TARGET_BYTES_MAX = 16 * 1024  # path and query: a validationToken is at most 4 KiB, 12 KiB when every byte is escaped
 DEPTH_MAX = 64
 REQUEST_TIMEOUT_S = 60.0
+BODY_TIMEOUT_S = 20.0  # 1 MiB at 0.4 Mbit/s; a sync's request may take minutes, its body not
 STORE_RETRY_AFTER_S = 5
+HOST = re.compile(r"([A-Za-z0-9._~%-]*|\[[0-9A-Fa-f:.]+\])(:[0-9]{0,5})?")
 PROBLEM = "application/problem+json"
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -101,7 +105,7 @@ def _answer(error: Exception) -> Response:
             response = problem(error.status, error.slug, str(error))
             if error.status == HTTPStatus.UNAUTHORIZED:
                 response.headers["www-authenticate"] = 'Bearer realm="tidemark"'
-            elif error.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+            elif error.status in (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.REQUEST_TIMEOUT):
                 response.headers["connection"] = "close"  # the rest of the body is not read
             if isinstance(error, MethodNotAllowed):
                 response.headers["allow"] = ", ".join(error.allowed)
@@ -119,6 +123,9 @@ def _answer(error: Exception) -> Response:
             if after := whole_seconds(error.after_s):
                 response.headers["retry-after"] = after
             return response
+        case ContractBroken() if not isinstance(error, NotFound):
+            log("contract_broken", level="error", error=error)
+            return problem(502, error.slug, "the provider refuses the request, or answers outside its contract")
         case NeedsUser():
             return problem(409, error.slug, "the account has to be connected again")
         case _:
@@ -138,6 +145,10 @@ def _raw_path(request: Request) -> bytes:
 def _check_head(request: Request) -> None:
     if len(_raw_path(request)) + len(request.scope["query_string"]) > TARGET_BYTES_MAX:
         raise BadRequest(414, "uri_too_long", f"path and query are limited to {TARGET_BYTES_MAX} bytes")
+    if not (_raw_path(request) + request.scope["query_string"]).isascii():
+        raise BadRequest(400, "malformed", "path and query are ASCII, the rest of it escaped")
+    if not HOST.fullmatch(request.headers.get("host", "")):  # Starlette and urllib raise for what is none
+        raise BadRequest(400, "malformed", "the Host header is no host")
     headers = request.headers.raw
     if len(headers) > HEADERS_MAX or sum(len(name) + len(value) for name, value in headers) > HEAD_BYTES_MAX:
         raise BadRequest(431, "headers_too_large", f"at most {HEADERS_MAX} headers of {HEAD_BYTES_MAX} bytes in all")
@@ -179,17 +190,24 @@ def require_key(request: Request, settings: "Settings") -> None:
 
 
 async def read_body(request: Request, bytes_max: int = BODY_BYTES_MAX) -> bytes:
-    """The whole body, or 413: unread where Content-Length says so, else as soon as the limit is passed."""
+    """The whole body, or 413: unread where Content-Length says so, else as soon as the limit is passed.
+
+    408 where it does not come: a slow client holds its request for BODY_TIMEOUT_S at most.
+    """
     too_large = BadRequest(413, "body_too_large", f"the body is limited to {bytes_max} bytes")
     declared = request.headers.get("content-length", "")
     if declared.isascii() and declared.isdigit() and (len(declared) > 18 or int(declared) > bytes_max):
         raise too_large
     chunks, size = [], 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > bytes_max:
-            raise too_large
-        chunks.append(chunk)
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size > bytes_max:
+                    raise too_large
+                chunks.append(chunk)
+    except TimeoutError:
+        raise BadRequest(408, "body_too_slow", f"the body did not come within {BODY_TIMEOUT_S:g} s") from None
     return b"".join(chunks)
 
 

@@ -18,7 +18,15 @@ from starlette.routing import Route
 from infra.emulators.server import Server
 from shared import edge
 from shared.config import Settings, load
-from shared.core.errors import AuthorizationLost, BadRequest, NotFound, ProviderDown, StoreDown, Throttled
+from shared.core.errors import (
+    AuthorizationLost,
+    BadRequest,
+    ContractBroken,
+    NotFound,
+    ProviderDown,
+    StoreDown,
+    Throttled,
+)
 
 SECRET = "ya29.secret-of-ada@example.org"
 Ask = Callable[..., httpx.Response]
@@ -69,6 +77,7 @@ def answering(text: Callable[[Request], Awaitable[object]]) -> edge.Handler:
         (Throttled("slow down", 0.1), 502, "throttled", "1"),
         (ProviderDown("no answer", float("inf")), 502, "provider_down", None),
         (AuthorizationLost("invalid_grant"), 409, "reauth_required", None),
+        (ContractBroken("it said no"), 502, "contract_broken", None),
         (NotFound("leaked from a sync"), 500, "internal", None),
         (ClientDisconnect(), 400, "disconnected", None),
         (TimeoutError("not ours"), 500, "internal", None),
@@ -164,6 +173,16 @@ def test_a_path_that_is_not_utf8_is_malformed() -> None:
     assert ask(answering(read), path="/accounts/%ff").json()["slug"] == "malformed"
 
 
+@pytest.mark.parametrize("host", [b"\xff", b"[", b"[::1", b"a b", b"a/b", b"user@host", b"a:b", b"a:123456"])
+def test_a_host_that_is_none_is_malformed(host: bytes) -> None:
+    assert ask(_ok, headers={b"host": host}).json()["slug"] == "malformed"
+
+
+@pytest.mark.parametrize("host", ["", "localhost:8080", "[::1]:80", "example.com.", "xn--bcher-kva.example"])
+def test_a_host_may_be_written_in_many_ways(host: str) -> None:
+    assert ask(_ok, headers={"host": host}).status_code == 200
+
+
 def test_another_method_gets_405_with_those_allowed() -> None:
     async def read(request: Request) -> object:
         edge.require_method(request, "GET", "PUT")
@@ -232,6 +251,22 @@ def test_a_body_that_does_not_say_its_size_is_cut_off_at_the_limit() -> None:
 
     assert ask(answering(_size), "POST", content=body()).status_code == 413
     assert len(read) < 20
+
+
+def test_a_body_that_does_not_come_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(edge, "BODY_TIMEOUT_S", 0.02)
+    drops = []
+
+    async def body() -> AsyncIterator[bytes]:
+        for _ in range(1000):
+            drops.append(True)
+            yield b"x"
+            await asyncio.sleep(0.005)
+
+    answer = ask(answering(_size), "POST", timeout_s=60.0, content=body())
+    assert (answer.status_code, answer.json()["slug"]) == (408, "body_too_slow")
+    assert answer.headers["connection"] == "close"
+    assert len(drops) < 10
 
 
 def test_the_limits_hold_over_real_http() -> None:
