@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from shared.status.answers import Problem
-from shared.status.routes import ONE_OF, ROUTES, Answer, Parameter, Route
+from shared.status.routes import HTML, ONE_OF, ROUTES, Answer, Parameter, Route
 
 VERSION = "0.1.0"
 REF = "#/components/schemas/{model}"
@@ -68,8 +68,8 @@ def _operation(route: Route) -> dict[str, Any]:
         "parameters": [*map(_in_path, PATH_PARAMETER.findall(route.path)), *map(_in_query, route.query)],
         "responses": {
             **{str(answer.status): _answer(route, answer) for answer in route.answers},
-            **{str(status): _problem(ERRORS[status]) for status in sorted(errors)},
-            "default": _problem("Any other error: 404, 405, 414, 431, 500, 504."),
+            **{str(status): _problem(route, ERRORS[status]) for status in sorted(errors)},
+            "default": _problem(route, "Any other error: 404, 405, 408, 414, 431, 500, 504."),
         },
     }
     if route.body is not None:
@@ -95,8 +95,9 @@ def _answer(route: Route, answer: Answer) -> dict[str, Any]:
     return said
 
 
-def _problem(said: str) -> dict[str, Any]:
-    return {"description": said, "content": {PROBLEM: {"schema": _ref(Problem)}}}
+def _problem(route: Route, said: str) -> dict[str, Any]:
+    page: dict[str, Any] = {HTML: {"schema": {}}} if route.for_browsers else {}
+    return {"description": said, "content": {PROBLEM: {"schema": _ref(Problem)}, **page}}
 
 
 def _ref(model: type[BaseModel]) -> dict[str, str]:

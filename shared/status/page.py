@@ -64,7 +64,7 @@ def _troubles(mailbox: Mapping[str, Any], now_s: float) -> list[str]:
     if mailbox["state"] != "active":
         found.insert(0, str(mailbox["reason"] or mailbox["state"]).replace("_", " "))
     if mailbox["parked"]:
-        found.append(f"{mailbox['parked']} unread so far")
+        found.append(f"{mailbox['parked']} could not be read so far")
     until_s = instant_s(mailbox["watch_expires_at"])
     if until_s is not None and until_s - now_s < LAPSING_S:
         found.append("watch lapsing" if until_s > now_s else "watch ended")
@@ -146,7 +146,7 @@ def _table(heads: tuple[str, ...], rows: Iterable[tuple[str, list[tuple[str, str
 
 
 def _marked(kind: str, text: str) -> str:
-    return f'<span class="{kind}">● {escape(text)}</span>'
+    return f'<span class="mark {kind}">● {escape(text)}</span>'
 
 
 def _ago(moment: str | None, now_s: float) -> str:

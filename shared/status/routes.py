@@ -47,6 +47,7 @@ class Route:
     body_type: str = JSON
     body_required: bool = True
     errors: tuple[int, ...] = ()
+    for_browsers: bool = False  # an error may be a page too
 
     @property
     def function(self) -> str:
@@ -125,9 +126,26 @@ ROUTES: tuple[Route, ...] = (
         (_json(answers.Link),),
         body=bodies.Connect,
     ),
-    Route("GET", "/accounts/connect", "That link", (TO_PROVIDER,), key="none", query=(LINK,), errors=(502,)),
+    Route(
+        "GET",
+        "/accounts/connect",
+        "That link",
+        (TO_PROVIDER,),
+        key="none",
+        query=(LINK,),
+        errors=(502,),
+        for_browsers=True,
+    ),
     *(
-        Route(method, f"/accounts/callback/{name}", "Where the provider comes back", BACK, key="none", query=query)
+        Route(
+            method,
+            f"/accounts/callback/{name}",
+            "Where the provider comes back",
+            BACK,
+            key="none",
+            query=query,
+            for_browsers=True,
+        )
         for name in ("google", "microsoft")
         for method, query in (("GET", (STATE, CODE)), ("POST", ()))
     ),
@@ -170,7 +188,7 @@ ROUTES: tuple[Route, ...] = (
         query=(USER_ID,),
         body=answers.Preferences,
     ),
-    Route("GET", "/status", "How things stand, for a person", (PAGE,), key="session"),
+    Route("GET", "/status", "How things stand, for a person", (PAGE,), key="session", for_browsers=True),
     Route("GET", "/status/status.json", "The same as data", (_json(answers.Standing),), key="session"),
     Route("GET", "/status/metrics", "For Prometheus", (Answer(200, "Metrics.", media_type=TEXT),), key="session"),
     Route("GET", "/status/openapi.json", "This description", (Answer(200, "OpenAPI 3.1.", None, JSON),), key="session"),
@@ -184,6 +202,7 @@ ROUTES: tuple[Route, ...] = (
         key="none",
         body=bodies.Login,
         body_type=FORM,
+        for_browsers=True,
         errors=(401, 403, 415),
     ),
     Route("POST", "/status/logout", "End the session", TO_THE_PAGE, key="none", errors=(403, 415)),
