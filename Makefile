@@ -6,7 +6,7 @@ SHELL := /bin/sh
 .SHELLFLAGS := -ec
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help run test serve check bench bench-cold push push-burst months crash simulate lock clean
+.PHONY: help run test serve check bench bench-cold bench-cache push push-burst months crash simulate lock clean
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -48,6 +48,9 @@ bench: $(INSTALLED) ## measure Tidemark beside its peers, print the ratios, writ
 
 bench-cold: $(INSTALLED) ## measure push-webhook's cold start beside an empty function (ROUNDS=15)
 	@exec $(PY) -m tests.benchmarks.cold
+
+bench-cache: $(INSTALLED) ## replay what users read, the warmer beside caches that foresee nothing (DAYS=7 SEED=1)
+	@exec $(PY) -m tests.benchmarks.cache
 
 push: $(INSTALLED) ## deliver messages one by one, tell how soon pushes bring them into the log (COUNT=200 GAP_S=1.2)
 	@exec $(PY) -m tests.benchmarks.push

@@ -1,9 +1,11 @@
-"""One refresh of a mailbox's access token at a time, in Lua; as in redis_scripts.py, idempotent under a lost reply.
+"""Access tokens in Lua: refreshed by one instance at a time, saved where the grant is still the one that was used.
 
-script        guards                       a repeat
-TAKE_REFRESH  the token that was refused   by the same owner is its again; a fresher token is given instead
-SAVE_ACCESS   grant number                 saves the same again
-FREE_REFRESH  owner                        changes nothing
+    script         guards            a repeat
+    TAKE_REFRESH   account exists    by the same owner takes it again
+    SAVE_ACCESS    grant number      saves the same again
+    FREE_REFRESH   owner             frees nothing more
+
+As in redis_scripts.py, all keys are in KEYS; the TTL is counted by the store.
 """
 
 # KEYS account refreshing; ARGV grant, access (sealed), expires_at_s, refresh (sealed, or "")

@@ -73,10 +73,10 @@ return {'ok', was[2], was[3] or '0', was[4] or '0'}
 """
 
 # KEYS account lease hold index log pages readers perf due failures open probe undelivered, then one per cached message
-# (what is cached for readers is richer, and stays), then one per thread that has grown
+# (what is cached for readers is richer, and stays), then a thread for each new message
 # Trimmed is what is too old or too much. What a reader has not passed makes a pausable step wait, until `log_waits` is
 # passed; a quarter of the room is for live changes alone, which push out no more of it than they bring.
-# ARGV 1 header (JSON), then events, index deletions, index pairs, field pairs, page pairs, cache triples, perf pairs
+# ARGV header (JSON), then events, index deletions, index pairs, field pairs, page pairs, texts, message ids, perf pairs
 APPEND = (
     SLOWEST_READER
     + """
@@ -167,7 +167,13 @@ for i = 1, h.cache do
   end
   at = at + 1
 end
-for i = 14 + h.cache, #KEYS do redis.call('DEL', KEYS[i]) end
+for i = 14 + h.cache, #KEYS do
+  local members, id = redis.call('GET', KEYS[i]), ARGV[at]
+  if members and not string.find(',' .. members .. ',', ',' .. id .. ',', 1, true) then
+    redis.call('APPEND', KEYS[i], ',' .. id)
+  end
+  at = at + 1
+end
 if h.spent_ms > 0 then
   local full = tonumber(redis.call('HGET', account, 'full_at_ms') or '0')
   redis.call('HSET', account, 'full_at_ms', string.format('%.0f', math.max(full, h.now) + h.spent_ms))

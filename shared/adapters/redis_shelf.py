@@ -10,8 +10,9 @@ from shared.adapters import redis_keys as keys
 from shared.adapters import redis_warm_scripts as scripts
 from shared.adapters.redis_client import RedisClient
 from shared.core.errors import StoreDown
+from shared.core.interest import Candidate, Likely
 from shared.protocol import cached
-from shared.protocol.step import Fetched
+from shared.protocol.step import Fetched, Want
 from shared.sync.ports import Clock
 from shared.sync.warm import READER_S, Looked, Price
 
@@ -44,8 +45,8 @@ class RedisShelf:
         return [cached.unpack(text, self._tag) for text in found]
 
     async def take(
-        self, account_id: str, looked: Looked, model: str, likely: Sequence[tuple[str, bool]], price: Price
-    ) -> Sequence[str]:
+        self, account_id: str, looked: Looked, model: str, likely: Sequence[Likely], price: Price
+    ) -> Sequence[Want]:
         """Of the likely messages those to be read now: worth it, not cached, and paid for."""
         names = ("account", "interest", "reads", "lease", "hold")
         _, opened, _ = keys.breaker(self._provider)
@@ -55,11 +56,11 @@ class RedisShelf:
             [
                 *(keys.of(account_id, name) for name in names),
                 opened,
-                *(keys.message(account_id, message_id) for message_id, _ in likely),
+                *(key for each in likely for key in _keys(account_id, each.of)),
             ],
             [
                 *(self._clock.token(), looked.number, model, int(READER_S * 1000), epoch, seq, looked.reads_end),
-                *(self._now_ms(), f"{self._tag}:", self._ttl_ms, "".join(str(int(worth)) for _, worth in likely)),
+                *(self._now_ms(), f"{self._tag}:", self._ttl_ms, "".join(str(int(each.worth)) for each in likely)),
                 *(int(each * 1000) for each in (price.warm_s, price.warm_most_s, price.live_s, price.live_most_s)),
             ],
         )
@@ -67,11 +68,16 @@ class RedisShelf:
             case ["gone" | "late"]:
                 return ()
             case ["ok", list(wanted)]:
-                return [likely[int(n) - 1][0] for n in wanted]
+                found = [likely[int(n) - 1].of for n in wanted]
+                return [Want(each.message_id, each.thread_id) for each in found]
         raise _unlike_a_script()
 
     def _now_ms(self) -> int:
         return int(self._clock.now_s() * 1000)
+
+
+def _keys(account_id: str, of: Candidate) -> tuple[str, str]:
+    return keys.message(account_id, of.message_id), keys.thread(account_id, of.thread_id)
 
 
 def _unlike_a_script() -> StoreDown:

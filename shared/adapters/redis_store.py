@@ -105,7 +105,7 @@ class RedisStore:
                     *keys.breaker(self._provider),
                     keys.UNDELIVERED,
                     *(keys.message(begun.account_id, message_id) for message_id in step.cache),
-                    *(keys.thread(begun.account_id, thread_id) for thread_id in step.threads),
+                    *(keys.thread(begun.account_id, thread_id) for thread_id, _ in step.threads),
                 ],
                 [orjson.dumps(header).decode(), *(each for part in parts.values() for each in part)],
             )
@@ -235,6 +235,7 @@ def _parts(step: Append) -> dict[str, list[str]]:
         "fields": pairs(step.fields),
         "pages": pairs({name: ",".join(ids) for name, ids in step.pages.items()}),
         "cache": [value or "" for value in step.cache.values()],
+        "threads": [message_id for _, message_id in step.threads],
         "perf": pairs(step.perf or {}),
     }
 

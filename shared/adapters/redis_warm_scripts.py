@@ -33,7 +33,7 @@ end
 return {'ok', model[1] or '0', model[2] or '', redis.call('XRANGE', KEYS[3], '-', '+'), entries, was[2], was[3]}
 """
 
-# KEYS account interest reads lease hold open, then one per likely message
+# KEYS account interest reads lease hold open, then for each likely message its key and its thread's
 # ARGV token, number, model, its ttl_ms, epoch, seq, id of the last read, now_ms, tag, cache ttl_ms, worth (one 1 or 0
 # each), then in ms of each bucket what a message costs and the most in use: warming's, the mailbox's
 TAKE = """
@@ -44,11 +44,13 @@ local had = redis.call('HMGET', interest, 'number', 'token', 'taken')
 local again = had[2] == ARGV[1]
 if not again and (had[1] or '0') ~= ARGV[2] then return {'late'} end
 local wanted = {}
-for i = 7, #KEYS do
-  if redis.call('GETRANGE', KEYS[i], 0, #ARGV[9] - 1) == ARGV[9] then
-    redis.call('PEXPIRE', KEYS[i], ARGV[10])
-  elseif string.sub(ARGV[11], i - 6, i - 6) == '1' then
-    wanted[#wanted + 1] = i - 6
+for i = 1, #ARGV[11] do
+  local message, thread = KEYS[5 + 2 * i], KEYS[6 + 2 * i]
+  redis.call('PEXPIRE', thread, ARGV[10])
+  if redis.call('GETRANGE', message, 0, #ARGV[9] - 1) == ARGV[9] then
+    redis.call('PEXPIRE', message, ARGV[10])
+  elseif string.sub(ARGV[11], i, i) == '1' then
+    wanted[#wanted + 1] = i
   end
 end
 local now, taken = tonumber(ARGV[8]), 0

@@ -66,7 +66,7 @@ class Append:
     index      packed id -> entry; None deletes
     cache      message id -> cached text; None deletes
     fields     of the account's hash
-    threads    that have a new message: what is cached of their membership is forgotten
+    threads    (thread id, new message of it): it joins what is cached of the thread's membership
     taken      fields that ask for something which this step takes up: deleted if they still have this value, cut where
                they begin with it and more has been added since
     hints      the hints' number when the last round that was read to its end began: what is `served`
@@ -82,7 +82,7 @@ class Append:
     events: list[str] = field(default_factory=list)
     index: dict[str, str | None] = field(default_factory=dict)
     cache: dict[str, str | None] = field(default_factory=dict)
-    threads: set[str] = field(default_factory=set)
+    threads: list[tuple[str, str]] = field(default_factory=list)
     pages: dict[str, Sequence[str]] = field(default_factory=dict)
     clear: bool = False
     note_known: bool = False

@@ -82,7 +82,7 @@ def fill(append: Append, effects: Sequence[Effect]) -> Append:
         append.index[effect.packed] = effect.index
         if effect.cache is not None:
             append.cache[effect.message_id] = effect.cache
-            append.threads |= {effect.thread_id} if effect.thread_id else set()
+            append.threads += [(effect.thread_id, effect.message_id)] if effect.thread_id else []
         elif effect.index is None:
             append.cache[effect.message_id] = None
     return append

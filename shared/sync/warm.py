@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from shared.core import change
-from shared.core.interest import DAY_S, Candidate, Interest, load
+from shared.core.interest import DAY_S, Candidate, Interest, Likely, load
 from shared.core.message import instant_s
 from shared.core.quota import Governor
 from shared.protocol.step import Fetched, Want
@@ -80,8 +80,8 @@ class Shelf(Protocol):
     async def look(self, account_id: str) -> Looked | None: ...
     async def cached(self, account_id: str, message_ids: Sequence[str]) -> Sequence[Fetched | None]: ...
     async def take(
-        self, account_id: str, looked: Looked, model: str, likely: Sequence[tuple[str, bool]], price: Price
-    ) -> Sequence[str]: ...
+        self, account_id: str, looked: Looked, model: str, likely: Sequence[Likely], price: Price
+    ) -> Sequence[Want]: ...
 
 
 Read = Callable[[Sequence[Want]], Awaitable[int]]
@@ -116,14 +116,11 @@ class Warmer:
         await self._learn_reads(model, account_id, looked)
         model.settle()
         found = model.newest() if wish.everything else model.likely(self.ttl_s, fresh, wish.followed)
-        likely = [(each.of.message_id, each.worth) for each in found[: wish.most]]
+        likely = found[: wish.most]
         if not (likely or looked.entries or looked.reads):
             return 0
         taken = await self.shelf.take(account_id, looked, model.dump(), likely, self.price)
-        if not taken:
-            return 0
-        wants = [Want(message_id, model.candidates[message_id].thread_id) for message_id in taken]
-        return await self.read(wants)
+        return await self.read(taken) if taken else 0
 
     def _learn_log(self, model: Interest, entries: Sequence[str], now_s: float) -> set[str]:
         """What has arrived. Mail that was there before tells nothing: nobody has passed it over."""

@@ -86,10 +86,13 @@ async def test_what_the_index_does_not_have_is_kept_only_if_no_sync_came_between
     assert stored.call("EXISTS", stored.of("message:m1")) == 0
 
 
-async def test_a_new_message_forgets_its_threads_and_leaves_what_readers_have(stored: Stored) -> None:
+async def test_a_new_message_joins_its_thread_and_leaves_what_readers_have(stored: Stored) -> None:
     await reads(stored).keep(ACCOUNT, Kept(0, [keeping()], thread_id="t1", thread=("m1",)))
-    await stored.append(await stored.begin(), "1", cache={"m1": "m:1:p1:A", "m2": "m:1:p2:A"}, threads={"t1", "t2"})
-    assert stored.call("EXISTS", stored.of("thread:t1")) == 0
+    grown = [("t1", "m1"), ("t1", "m2"), ("t2", "m3"), ("t1", "m")]
+    await stored.append(await stored.begin(), "1", cache={"m1": "m:1:p1:A", "m2": "m:1:p2:A"}, threads=grown)
+    assert stored.call("GET", stored.of("thread:t1")) == b"m1,m2,m"
+    assert 0 < stored.call("PTTL", stored.of("thread:t1")) <= 3_600_000
+    assert stored.call("EXISTS", stored.of("thread:t2")) == 0
     assert [stored.call("GET", stored.of(f"message:{each}")) for each in ("m1", "m2")] == [TEXT.encode(), b"m:1:p2:A"]
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from shared.adapters.redis_shelf import ENTRIES_MAX, RedisShelf
+from shared.core.interest import Candidate, Likely
 from shared.core.message import FIELDS
 from shared.core.quota import Governor
 from shared.protocol import cached
@@ -35,7 +36,8 @@ async def look(stored: Stored) -> Looked:
 
 
 async def take(stored: Stored, looked: Looked, *likely: str, at: Price = FREE, worth: bool = True) -> Any:
-    return await shelf(stored).take(ACCOUNT, looked, "model", [(each, worth) for each in likely], at)
+    found = [Likely(Candidate(each, f"t{each}", "s", 0.0), 1.0, worth) for each in likely]
+    return [want.message_id for want in await shelf(stored).take(ACCOUNT, looked, "model", found, at)]
 
 
 async def test_a_look_sees_the_views_and_the_news_since_what_was_taken(stored: Stored) -> None:
@@ -81,7 +83,9 @@ async def test_only_what_is_worth_it_and_not_cached_for_readers_is_taken(stored:
 
 async def test_what_is_likely_and_cached_is_kept_for_another_while(stored: Stored) -> None:
     stored.call("SET", stored.of("message:held"), text("held"), "PX", 1000)
+    stored.call("SET", stored.of("thread:theld"), "held", "PX", 1000)
     await take(stored, await look(stored), "held", worth=False)
+    assert stored.call("PTTL", stored.of("thread:theld")) > 3_000_000
     assert stored.call("PTTL", stored.of("message:held")) > 3_000_000
 
 
@@ -132,7 +136,7 @@ async def test_who_learnt_from_an_older_model_takes_nothing_and_changes_nothing(
     one, other = await look(stored), await look(stored)
     assert await take(stored, one, "m1") == ["m1"]
     before = stored.hash("interest")
-    assert await take(stored, other, "m1") == ()
+    assert await take(stored, other, "m1") == []
     assert stored.hash("interest") == before
 
 
@@ -147,7 +151,7 @@ async def test_a_deleted_account_is_neither_looked_at_nor_written_to(stored: Sto
     await stored.accounts.mark_deleted(ACCOUNT, PROVIDER)
     await stored.accounts.forget(ACCOUNT, PROVIDER, "gmail|h1")
     assert await shelf(stored).look(ACCOUNT) is None
-    assert await take(stored, looked, "m1") == ()
+    assert await take(stored, looked, "m1") == []
     assert stored.call("KEYS", f"td:{ACCOUNT}:*") == []
 
 

@@ -112,6 +112,18 @@ async def test_a_message_in_a_thread_that_the_user_follows_is_warm_as_soon_as_it
     assert (app.calls, app.requests) == (0, 1)
 
 
+async def test_a_followed_thread_is_answered_whole_without_a_call(app: Reads) -> None:
+    first = app.arrives(1)
+    await app.sync()
+    await app.world.wiring.reading.thread(app.account_id, first)
+    second = app.arrives(2, first, "stranger")
+    await app.sync()
+    app.start()
+    found = await app.world.wiring.reading.thread(app.account_id, first)
+    app.stop()
+    assert (list(found.found), app.calls, app.requests) == ([first, second], 0, 2)
+
+
 async def test_mail_of_a_sender_who_is_read_is_warm_and_other_mail_is_not(app: Reads) -> None:
     await reader(app)
     app.world.clock.skip(DAY_S)
