@@ -1,13 +1,15 @@
 """A mailbox's Graph subscription: made, renewed, remade and ended by plans, which yield requests and get the answers.
 
-    there is one        PATCH expirationDateTime              200: kept; 404, 410: it is gone, make one
+    there is one        PATCH expirationDateTime              200: kept; 404, 410: it is gone, make one; 200, but to
+                                                              another URL: PUBLIC_URL has moved, DELETE it and make one
     made anew           GET the app's own, DELETE what is ours for this mailbox (strays of a killed creation), POST
     asked to recreate   as if there were none
     too long a life     400 "… can only be N minutes in the future": N is learned, once more with it
     anything else       WatchFailed; the next ping tries again
 
 One subscription on /me/messages a mailbox: a notification names a message, not a folder, so any hint means all chains.
-Ids are immutable ones, as in every other request. Renewing also reauthorizes. The lifecycle URL can't be added later.
+Ids are immutable ones, as in every other request. Renewing also reauthorizes. The lifecycle URL can't be added or moved
+later, so a new URL is a new subscription.
 
 Source: https://learn.microsoft.com/en-us/graph/api/subscription-post-subscriptions; facts/graph.md A3, K3
 """
@@ -51,7 +53,9 @@ def keep(wanted: Wanted, subscription_id: str, now_s: float) -> Plan:
     """Renews the subscription, or makes one where there is none (any more). Raises WatchFailed."""
     if subscription_id:
         answer, minutes = yield from _with_ceiling(wanted.minutes_max, now_s, _renewal(subscription_id))
-        if answer.status not in (404, 410):
+        if answer.status == 200 and _object(answer).get("notificationUrl", wanted.url) != wanted.url:
+            yield from end(subscription_id)
+        elif answer.status not in (404, 410):
             return _watch(answer, minutes, now_s)
     yield from _clear(wanted.url)
     answer, minutes = yield from _with_ceiling(wanted.minutes_max, now_s, _creation(wanted))

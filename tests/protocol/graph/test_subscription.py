@@ -91,6 +91,21 @@ def test_a_renewal_only_moves_the_end() -> None:
     assert found.id == "s-1"
 
 
+def test_a_subscription_that_leads_to_where_we_were_before_is_made_anew() -> None:
+    """PUBLIC_URL has moved: renewed as it is, it would be pushed to nobody for ever."""
+    answer = orjson.loads(made().body)
+    here, there = (Response(200, {}, orjson.dumps({**answer, "notificationUrl": url})) for url in (URL, "https://old"))
+    assert carried(subscription.keep(WANTED, "s-1", 0.0), here)[0].id == "s-1"
+    found, asked = carried(subscription.keep(WANTED, "s-1", 0.0), there, Response(204, {}, b""), NONE, made("s-2"))
+    assert found.id == "s-2"
+    assert [(request.method, request.path.rpartition("/")[2]) for request in asked] == [
+        ("PATCH", "s-1"),
+        ("DELETE", "s-1"),
+        ("GET", "subscriptions"),
+        ("POST", "subscriptions"),
+    ]
+
+
 @pytest.mark.parametrize("status", [404, 410])
 def test_a_lost_subscription_is_made_anew(status: int) -> None:
     lost = refused(status, "ResourceNotFound")
