@@ -29,7 +29,9 @@ PUBSUB_URL = "https://pubsub.googleapis.com/v1"
 PUBSUB_SCOPE = "https://www.googleapis.com/auth/pubsub"
 PUBLISH_TIMEOUT_S = 10.0
 ANSWER_BYTES_MAX = 1024 * 1024
-AT_ONCE = 8
+AT_ONCE = (
+    32  # mostly waiting for providers: a backfill may take MAX_SYNC_DURATION, and new mail is not to wait behind a few
+)
 
 Wake = Callable[[str, str], Awaitable[object]]  # provider, account
 

@@ -36,8 +36,10 @@ class Http:
         return Response(self._status, {}, b"{}")
 
 
-def made(http: Http, woken: list[tuple[str, str]] | None = None, **environment: str) -> Dispatch:
-    async def wake(provider: str, account_id: str) -> None:
+def made(
+    http: Http, woken: list[tuple[str, str]] | None = None, wake: dispatch.Wake | None = None, **environment: str
+) -> Dispatch:
+    async def noted(provider: str, account_id: str) -> None:
         if woken is None:
             raise RuntimeError("broken")
         woken.append((provider, account_id))
@@ -45,7 +47,7 @@ def made(http: Http, woken: list[tuple[str, str]] | None = None, **environment: 
     async def token() -> str:
         return "ya29.token"
 
-    return Dispatch(settings(**environment), http, wake, token)
+    return Dispatch(settings(**environment), http, wake or noted, token)
 
 
 async def idle(of: Dispatch) -> None:
@@ -66,6 +68,24 @@ async def test_inline_begins_after_the_answer() -> None:
     await of.after_the_answer("gmail", ["a1", "a2"])
     await idle(of)
     assert (woken, http.sent) == ([("gmail", "a1"), ("gmail", "a2")], [])
+
+
+async def test_mailboxes_that_take_long_do_not_keep_another_waiting() -> None:
+    begun: list[str] = []
+    last = asyncio.Event()
+
+    async def wake(provider: str, account_id: str) -> None:
+        begun.append(account_id)
+        await last.wait()
+
+    of = made(Http(), wake=wake)
+    names = [f"a{n}" for n in range(dispatch.AT_ONCE + 5)]
+    await of.after_the_answer("gmail", names)
+    await asyncio.sleep(0.02)
+    assert begun == names[: dispatch.AT_ONCE]
+    last.set()
+    await idle(of)
+    assert begun == names
 
 
 async def test_http_calls_the_providers_function_with_the_key() -> None:
