@@ -90,7 +90,7 @@ async def _changes(request: Request) -> Response:
     while True:
         found = await wiring.accounts.changes(account_id, reader, query.get("after") or None, limit)
         left_s = ends_s - wiring.clock.now_s()
-        if found.entries or left_s <= 0:
+        if found.entries or left_s <= 0 or await request.is_disconnected():
             break
         await wiring.clock.sleep(min(LOOK_EVERY_S, left_s))
     changes = [

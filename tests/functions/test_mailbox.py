@@ -11,7 +11,7 @@ import pytest
 from infra.emulators.gmail import GmailEmulator
 from infra.local.fold import fold
 from tests import world
-from tests.functions.stand import Stand, assert_problem
+from tests.functions.stand import API_KEY, Stand, assert_problem, environment, loaded
 
 
 @pytest.fixture
@@ -214,6 +214,29 @@ def test_a_wait_ends_with_nothing_when_nothing_arrives(stand: Stand, account: st
     began_s = time.monotonic()
     assert stand.changes(account, after=cursor, wait=1) == {"changes": [], "cursor": cursor, "more": False}
     assert 0.9 < time.monotonic() - began_s < 3
+
+
+async def test_nobody_waits_for_a_client_that_has_gone(
+    stand: Stand, account: str, gmail_session: tuple[GmailEmulator, str]
+) -> None:
+    after = stand.changes(account)["cursor"]
+    app = loaded(environment(stand.redis, *gmail_session))
+    told: list[dict[str, Any]] = []
+
+    async def gone() -> dict[str, Any]:
+        return {"type": "http.disconnect"}
+
+    async def tell(message: dict[str, Any]) -> None:
+        told.append(message)
+
+    stand.redis.bridge.reset()
+    query = f"account_id={account}&after={after}&wait=30".encode()
+    headers = [(b"authorization", f"Bearer {API_KEY}".encode())]
+    head = {"type": "http", "http_version": "1.1", "scheme": "http", "server": ("127.0.0.1", 80), "client": None}
+    path = {"method": "GET", "path": "/mailbox/changes", "raw_path": b"/mailbox/changes", "root_path": ""}
+    await app({**head, **path, "query_string": query, "headers": headers}, gone, tell)
+    assert told[0]["status"] == 200
+    assert stand.redis.bridge.stats.requests == 1
 
 
 def test_who_waits_holds_up_nobody(stand: Stand, account: str) -> None:
