@@ -3,7 +3,8 @@
     stored     ["message.created", {"origin": …, "message": …}]     under <seq>-<append time in ms>
     read       CloudEvents 1.0, with account, user and provider in `data`, and an id made of account, epoch and seq
 
-What is the same for all entries of an account, or follows from an entry's place, is not stored with each of them.
+What is the same for all entries of an account, or follows from an entry's place, is not stored with each of them; of a
+message, what is empty is not.
 A cursor names the log's epoch and a place in it: "<epoch>.<seq>".
 
 Source: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md
@@ -14,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from shared.core.message import Message, instant
+from shared.core.message import Message, instant, lean, whole
 
 PREFIX = "tidemark."
 
@@ -25,7 +26,7 @@ def entry(kind: str, data: Mapping[str, Any]) -> str:
 
 
 def created(origin: str, message: Message) -> str:
-    return entry("message.created", {"origin": origin, "message": message})
+    return entry("message.created", {"origin": origin, "message": lean(message)})
 
 
 def updated(message_id: str, patch: Mapping[str, Any]) -> str:
@@ -53,6 +54,8 @@ def cloud_event(
     seq, _, appended_ms = stream_id.partition("-")
     kind, said = parts(stored)
     data = {"account_id": account_id, "user_id": user_id, "provider": provider, **said}
+    if "message" in said:
+        data["message"] = whole(said["message"])
     event = {
         "specversion": "1.0",
         "id": f"{account_id}.{epoch}.{seq}",

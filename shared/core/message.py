@@ -4,8 +4,9 @@ What a provider does not say is None or empty. `labels` and `categories` are set
 messages are equal JSON. Instants are RFC 3339 in UTC.
 """
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import TypedDict
+from typing import Any, TypedDict
 
 
 class Address(TypedDict):
@@ -76,6 +77,23 @@ Message = TypedDict(
 )
 
 FIELDS = tuple(Message.__annotations__)
+_LISTS = frozenset({"to", "cc", "bcc", "reply_to", "labels", "categories", "headers"})
+_FLAGS = frozenset({"unread", "flagged", "draft"})
+assert set(FIELDS) > _LISTS | _FLAGS
+
+
+def lean(message: Message) -> dict[str, Any]:
+    """Without what is empty; `whole` puts it back."""
+    empty = whole({})
+    return {name: value for name, value in message.items() if name not in empty or value != empty[name]}
+
+
+def whole(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Every field, in its order."""
+    empty: dict[str, Any] = {name: [] if name in _LISTS else False if name in _FLAGS else None for name in FIELDS}
+    return {**empty, **stored}
+
+
 ATTACHMENTS_MAX = 100  # of a message that are listed; Gmail and Exchange let nobody send more than some hundreds
 
 

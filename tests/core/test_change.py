@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.core import change
+from shared.core.message import FIELDS, whole
 
 READER = ("a1", "u1", "gmail", "e5")
 
@@ -38,7 +39,7 @@ def test_the_same_entry_is_the_same_event_however_often_it_is_read() -> None:
         (
             change.created("live", {"id": "m1"}),  # type: ignore[typeddict-item]
             "message.created",
-            {"origin": "live", "message": {"id": "m1"}},
+            {"origin": "live", "message": whole({"id": "m1"})},
         ),
         (
             change.updated("m1", {"unread": False}),
@@ -56,6 +57,15 @@ def test_every_message_event_names_its_message(stored: str, kind: str, data: dic
     event = read(stored)
     assert (event["type"], event["subject"]) == (f"tidemark.{kind}", "m1")
     assert event["data"] == {"account_id": "a1", "user_id": "u1", "provider": "gmail", **data}
+
+
+def test_what_is_empty_in_a_message_is_not_stored_and_read_all_the_same() -> None:
+    message: Any = whole({"id": "m1", "size_bytes": 0, "has_attachments": False, "unread": True, "labels": ["INBOX"]})
+    stored = change.created("live", message)
+    assert len(stored) < 150
+    found = read(stored)["data"]["message"]
+    assert found == message
+    assert tuple(found) == FIELDS
 
 
 def test_an_event_of_the_account_has_no_subject() -> None:

@@ -12,6 +12,8 @@ from typing import Any
 
 import orjson
 
+from shared.core.message import whole
+
 
 class Excluded(Exception):
     """An event that the contract excludes."""
@@ -35,7 +37,7 @@ class Fold:
         kind, data = orjson.loads(stored)
         match kind:
             case "message.created":
-                return kind, self._created(data["message"])
+                return kind, self._created(whole(data["message"]))
             case "message.updated":
                 return kind, self._updated(data["message_id"], data["patch"])
             case "message.deleted":

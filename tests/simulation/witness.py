@@ -16,7 +16,7 @@ import orjson
 
 from shared.adapters import redis_keys as keys
 from shared.adapters import redis_scripts as syncs
-from shared.core.message import instant_s
+from shared.core.message import instant_s, whole
 from tests.simulation.fold import Excluded, Fold
 from tests.simulation.plan import SKEW_MAX_S
 
@@ -108,7 +108,7 @@ class Witness:
             if not self.sim.box.existed(message_id):
                 self.fail(f"{message_id} was invented")
             data = orjson.loads(entry)[1]
-            received_s = instant_s(data["message"]["received_at"])
+            received_s = instant_s(data["message"].get("received_at"))
             if data["origin"] == "backfill" and len(self.fold.state) > named and received_s is not None:
                 self.floor_s = min(self.floor_s, received_s)
 
@@ -147,5 +147,6 @@ class Witness:
 def _brief(entry: str) -> str:
     data = orjson.loads(entry)[1]
     if "message" in data:
-        return f"{data['origin']} {data['message']['labels'] or data['message']['folder_id'] or ''}"
+        message = whole(data["message"])
+        return f"{data['origin']} {message['labels'] or message['folder_id'] or ''}"
     return str({name: value for name, value in data.items() if name != "message_id"})

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from shared.core.errors import Throttled
+from shared.core.message import whole
 from shared.protocol import cached
 from shared.protocol.gmail.known import Known, pack_id
 from shared.protocol.step import Fact, Fetched, Step
@@ -23,7 +24,7 @@ async def test_an_unknown_message_is_read_and_said_as_created() -> None:
     kind, data = event(effect)
     assert (kind, data["origin"], data["message"]["id"]) == ("message.created", "live", "m")
     assert effect.index == table.desk.stream.labels.pack(Known(50, frozenset({"INBOX"})))
-    assert cached.unpack(effect.cache, TAG) == Fetched(data["message"], "50")
+    assert cached.unpack(effect.cache, TAG) == Fetched(whole(data["message"]), "50")  # type: ignore[arg-type]
     assert (effects.settled, effects.oldest_s, effects.error) == (["m"], RECEIVED_S, None)
 
 
