@@ -49,7 +49,7 @@ bench: $(INSTALLED) ## measure Tidemark beside its peers, print the ratios, writ
 bench-cold: $(INSTALLED) ## measure push-webhook's cold start beside an empty function (ROUNDS=15)
 	@exec $(PY) -m tests.benchmarks.cold
 
-bench-cache: $(INSTALLED) ## replay what users read, the warmer beside caches that foresee nothing (DAYS=7 SEED=1)
+bench-cache: $(INSTALLED) ## replay what users read, the warmer beside caches that foresee nothing (DAYS=7 SEED=31)
 	@exec $(PY) -m tests.benchmarks.cache
 
 push: $(INSTALLED) ## deliver messages one by one, tell how soon pushes bring them into the log (COUNT=200 GAP_S=1.2)

@@ -16,7 +16,7 @@ Rings, the inner ones first; an outer one may import an inner one, never the rev
 
     core       values and pure decisions: change, message, errors, lease, backoff, quota
     protocol   the providers' change streams as pure functions over a cursor (sans-I/O): gmail, graph
-    sync       use cases over ports: run, step, hydrate, calls, parked, connect, sweep
+    sync       use cases over ports: run, step, hydrate, calls, parked, connect, sweep, warm
     config     every setting, from the environment into one value; log: JSON lines without a secret
     adapters   all I/O: Redis scripts, the HTTP client, OAuth, sealing
     edge       HTTP in: bodies, keys, problems

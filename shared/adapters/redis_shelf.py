@@ -17,7 +17,7 @@ from shared.sync.ports import Clock
 from shared.sync.warm import READER_S, Looked, Price
 
 ENTRIES_MAX = 128
-ENTRIES_BYTES_MAX = 512 * 1024
+BYTES_MAX = 512 * 1024
 
 
 class RedisShelf:
@@ -29,7 +29,7 @@ class RedisShelf:
 
     async def look(self, account_id: str) -> Looked | None:
         of = [keys.of(account_id, name) for name in ("account", "interest", "reads", "log")]
-        match await self._redis.run(scripts.LOOK, of, [self._now_ms(), ENTRIES_MAX, ENTRIES_BYTES_MAX]):
+        match await self._redis.run(scripts.LOOK, of, [self._now_ms(), ENTRIES_MAX, BYTES_MAX]):
             case ["gone"]:
                 return None
             case ["ok", str(number), str(model), list(reads), list(entries), str(epoch), str(seq)]:

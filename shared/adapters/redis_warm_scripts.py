@@ -16,7 +16,7 @@ if ARGV[1] ~= '' then redis.call('HSET', KEYS[1], ARGV[2], ARGV[1]) end
 return 'ok'
 """
 
-# KEYS account interest reads log; ARGV now_ms, most entries, most bytes
+# KEYS account interest reads log; ARGV now_ms, most entries, most bytes of them, and of the views
 LOOK = """
 local was = redis.call('HMGET', KEYS[1], 'state', 'epoch', 'seq')
 if was[1] ~= 'active' then return {'gone'} end
@@ -30,7 +30,14 @@ for _, row in ipairs(redis.call('XREVRANGE', KEYS[4], '+', string.format('%.0f-0
   if bytes > tonumber(ARGV[3]) then break end
   table.insert(entries, 1, row[2][2])
 end
-return {'ok', model[1] or '0', model[2] or '', redis.call('XRANGE', KEYS[3], '-', '+'), entries, was[2], was[3]}
+local views = {}
+bytes = 0
+for _, row in ipairs(redis.call('XRANGE', KEYS[3], '-', '+')) do
+  bytes = bytes + #row[2][2]
+  if bytes > tonumber(ARGV[3]) then break end
+  views[#views + 1] = row
+end
+return {'ok', model[1] or '0', model[2] or '', views, entries, was[2], was[3]}
 """
 
 # KEYS account interest reads lease hold open, then for each likely message its key and its thread's

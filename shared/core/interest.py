@@ -266,7 +266,8 @@ def _hour(at_s: float) -> int:
 def _shares(weights: Sequence[float]) -> list[float]:
     """Of a day that each hour is: what is read about that time, and a little of every hour: nothing is certain."""
     around = [(weights[h - 1] + 2 * weights[h] + weights[(h + 1) % 24]) / 4 + PRIOR_WEIGHT / 24 for h in range(24)]
-    return [weight / sum(around) for weight in around]
+    whole = sum(around)
+    return [weight / whole for weight in around]
 
 
 def _days(shares: Sequence[float], from_s: float, seconds: float) -> float:

@@ -28,6 +28,7 @@ from shared.protocol.step import Fetched, Want
 
 READER_S = 14 * DAY_S  # who has read nothing for so long reads nothing
 LOOKS_IN_A_TTL = 4  # so that what is kept is kept in time
+OLD_MAX = 32  # messages that were read, and have to be looked up to know what they are; later ones tell more
 LIVE_KEEPS = 0.5  # of the mailbox's burst, after everything that warming takes
 UNWANTED = frozenset({"SPAM", "TRASH", "DRAFT"})
 
@@ -140,7 +141,8 @@ class Warmer:
     async def _learn_reads(self, model: Interest, account_id: str, looked: Looked) -> None:
         """What was read is in the cache still, should the log not have told of it lately."""
         unknown = {each: None for _, ids in looked.reads for each in ids if each not in model.candidates}
-        held = await self.shelf.cached(account_id, list(unknown)) if unknown else ()
+        old_ids = list(unknown)[-OLD_MAX:]
+        held = await self.shelf.cached(account_id, old_ids) if old_ids else ()
         old = {found.message["id"]: found.message for found in held if found}
         for at_s, ids in looked.reads:
             viewed = [model.candidates[each] for each in ids if each in model.candidates]

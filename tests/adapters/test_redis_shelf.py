@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from shared.adapters.redis_shelf import ENTRIES_MAX, RedisShelf
+from shared.adapters.redis_shelf import BYTES_MAX, ENTRIES_MAX, RedisShelf
 from shared.core.interest import Candidate, Likely
 from shared.core.message import FIELDS
 from shared.core.quota import Governor
@@ -56,6 +56,17 @@ async def test_a_look_sees_the_views_and_the_news_since_what_was_taken(stored: S
 async def test_a_look_is_limited_to_the_newest_entries(stored: Stored) -> None:
     await stored.append(await stored.begin(), "s1", events=[EVENT] * (ENTRIES_MAX + 10), release=True)
     assert len((await look(stored)).entries) == ENTRIES_MAX
+
+
+async def test_a_look_is_limited_in_bytes_and_what_it_leaves_of_the_views_is_seen_next(stored: Stored) -> None:
+    for n in range(3):
+        stored.call("XADD", stored.of("reads"), f"{n + 1}-0", "r", f"{n}" * (BYTES_MAX // 2))
+    stored.call("XADD", stored.of("log"), "2-0", "e", "x" * (BYTES_MAX + 1))
+    stored.call("HSET", stored.of("account"), "seq", 2)
+    first = await look(stored)
+    assert ([ids[0][0] for _, ids in first.reads], first.entries) == (["0", "1"], [])
+    await take(stored, first)
+    assert [ids[0][0] for _, ids in (await look(stored)).reads] == ["2"]
 
 
 async def test_a_log_that_began_anew_is_looked_at_from_its_start(stored: Stored) -> None:
