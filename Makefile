@@ -6,7 +6,7 @@ SHELL := /bin/sh
 .SHELLFLAGS := -ec
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help run test serve check bench bench-cold bench-cache push push-burst months crash simulate lock clean
+.PHONY: help run test serve check bench bench-cold bench-cache bench-webhook push push-burst months crash simulate lock clean
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -51,6 +51,9 @@ bench-cold: $(INSTALLED) ## measure push-webhook's cold start beside an empty fu
 
 bench-cache: $(INSTALLED) ## replay what users read, the warmer beside caches that foresee nothing (DAYS=7 SEED=31)
 	@exec $(PY) -m tests.benchmarks.cache
+
+bench-webhook: $(INSTALLED) ## measure what a receiver that is down costs the syncs meanwhile (ROUNDS=3)
+	@exec $(PY) -m tests.benchmarks.webhook
 
 push: $(INSTALLED) ## deliver messages one by one, tell how soon pushes bring them into the log (COUNT=200 GAP_S=1.2)
 	@exec $(PY) -m tests.benchmarks.push

@@ -12,11 +12,14 @@ log in the same atomic script that advances the cursor.
       │                                        v
       └── APPEND: events + index + cache + cursor, one script <── sync.step: facts against the index; sync.hydrate reads
 
+The log is read page by page (/mailbox/changes), or pushed: a delivery has its own position, lease and back-off, so that
+a receiver that is down costs no sync anything (sync.deliver, core.delivery).
+
 Rings, the inner ones first; an outer one may import an inner one, never the reverse (import-linter, `make check`):
 
     core       values and pure decisions: change, message, errors, lease, backoff, quota
     protocol   the providers' change streams as pure functions over a cursor (sans-I/O): gmail, graph
-    sync       use cases over ports: run, step, hydrate, calls, parked, connect, sweep, warm
+    sync       use cases over ports: run, step, hydrate, calls, parked, connect, sweep, deliver, warm
     config     every setting, from the environment into one value; log: JSON lines without a secret
     adapters   all I/O: Redis scripts, the HTTP client, OAuth, sealing
     edge       HTTP in: bodies, keys, problems
