@@ -6,6 +6,7 @@ functions-framework --source functions/accounts.py --target accounts --asgi
 """
 
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from urllib.parse import parse_qsl
 
 import functions_framework.aio
@@ -14,8 +15,9 @@ from starlette.responses import RedirectResponse, Response
 
 from shared.bodies import Connect, Import, Redeliver, Resync, parsed
 from shared.consent import CALLBACKS, Consent, ConsentRefused, returned
-from shared.core.errors import BadRequest, ContractBroken, RetryLater
+from shared.core.errors import BadRequest, ContractBroken, RetryLater, StoreDown
 from shared.edge import (
+    STORE_RETRY_AFTER_S,
     MethodNotAllowed,
     guarded,
     json_answer,
@@ -107,10 +109,13 @@ async def _in_a_browser(
     except (RetryLater, ContractBroken) as error:
         log("consent_failed", level="error" if isinstance(error, ContractBroken) else "warning", error=error)
         text = "The provider, or our store, did not answer as it should. Please try again."
-        refused = BadRequest(502, error.slug, text)
+        refused = BadRequest(503 if isinstance(error, StoreDown) else 502, error.slug, text)
     title = "This mailbox was not connected"
     back, missing = (refused.back, refused.missing) if isinstance(refused, ConsentRefused) else ("", ())
-    return page(title, str(refused), items=missing, back=back, status=refused.status)
+    shown = page(title, str(refused), items=missing, back=back, status=refused.status)
+    if refused.status == HTTPStatus.SERVICE_UNAVAILABLE:
+        shown.headers["retry-after"] = str(STORE_RETRY_AFTER_S)
+    return shown
 
 
 async def _begin(request: Request, wiring: Wiring, consent: Consent) -> Response:

@@ -338,6 +338,18 @@ def test_an_app_that_the_provider_refuses_is_told_with_a_page(world: PushWorld, 
     assert accounts(world) == []
 
 
+def test_without_a_store_a_person_is_told_to_try_again(world: PushWorld, browser: Browser) -> None:
+    url, callback = link(world), browser.google(link(world))
+    for opened in (url, callback):
+        world.redis.bridge.inject("refuse", times=20)
+        answer = browser.go(opened)
+        world.redis.bridge.reset()
+        assert (answer.status_code, answer.headers["content-type"]) == (503, "text/html; charset=utf-8")
+        assert int(answer.headers["retry-after"]) > 0
+    assert browser.go(url).status_code == 302
+    assert browser.go(callback).status_code == 200
+
+
 @pytest.mark.parametrize("text", ["", "x", "v1.5e318f8c.AAAA", "v1.00000000." + "A" * 80])
 def test_a_forged_link_leads_nowhere(world: PushWorld, browser: Browser, text: str) -> None:
     refused(world, browser.go(f"{world.functions.url}/accounts/connect?link={text}"))
