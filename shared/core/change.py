@@ -42,8 +42,10 @@ def quarantined(message_id: str, reason: str, attempts: int) -> str:
 
 
 def parts(stored: str) -> tuple[str, dict[str, Any]]:
-    """What `entry` was given; the kind without its prefix."""
+    """What an entry says: its kind without the prefix, and its data, a message whole."""
     kind, data = orjson.loads(stored)
+    if "message" in data:
+        data["message"] = whole(data["message"])
     return kind, data
 
 
@@ -54,8 +56,6 @@ def cloud_event(
     seq, _, appended_ms = stream_id.partition("-")
     kind, said = parts(stored)
     data = {"account_id": account_id, "user_id": user_id, "provider": provider, **said}
-    if "message" in said:
-        data["message"] = whole(said["message"])
     event = {
         "specversion": "1.0",
         "id": f"{account_id}.{epoch}.{seq}",
