@@ -26,7 +26,7 @@ from shared.log import log
 from shared.sync.deliver import deliver, deliver_due
 from shared.sync.ports import Clock
 
-DELIVERY_RESERVE_S = 20.0  # of a ping whose time the sweep has spent; within INVOCATION_SLACK_S
+DELIVERY_RESERVE_S = 10.0  # of a ping whose time the sweep has spent; within INVOCATION_SLACK_S
 TASKS_AT_ONCE = 4
 
 

@@ -215,7 +215,7 @@ class RedisStore:
             ],
             [begun.fields["grant"], reason, int(self._clock.now_s() * 1000), event, begun.account_id, self._owner],
         )
-        self.undelivered = self.undelivered or answer == "ok"
+        self.undelivered = self._settings.webhook_url is not None and answer == "ok"
         return bool(answer == "ok")
 
     def _ttl_ms(self) -> int:

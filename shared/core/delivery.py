@@ -58,7 +58,8 @@ class Answer:
 
 
 def batch_id(account_id: str, epoch: str, first: int, last: int) -> str:
-    return f"{account_id}.{epoch}.{first}-{last}"
+    """Without a full stop, which is what parts id, time and body where they are signed."""
+    return f"{account_id}_{epoch}_{first}-{last}"
 
 
 def wait_s(attempts: int, random: float, asked_s: float | None) -> float:

@@ -73,14 +73,14 @@ async def test_what_is_appended_is_due_and_taken_in_order(webhook: Deliveries) -
     assert await webhook.due() == [ACCOUNT], "the connection itself is an event"
     await webhook.said(2)
     batch = await webhook.taken()
-    assert (batch.id, batch.first, batch.last, batch.attempts) == ("a1.e1.1-3", 1, 3, 0)
+    assert (batch.id, batch.first, batch.last, batch.attempts) == ("a1_e1_1-3", 1, 3, 0)
     assert [event["id"] for event in batch.events] == ["a1.e1.1", "a1.e1.2", "a1.e1.3"]
     assert await webhook.settle(batch, OK) is None
     assert await webhook.due() == []
     assert await webhook.take() is None
     await webhook.said()
     assert await webhook.due() == [ACCOUNT]
-    assert (await webhook.taken()).id == "a1.e1.4-4"
+    assert (await webhook.taken()).id == "a1_e1_4-4"
 
 
 async def test_a_batch_and_the_one_behind_it_are_one_request(webhook: Deliveries) -> None:

@@ -25,7 +25,7 @@ def test_what_was_said_is_the_status_or_the_reason_why_there_is_none() -> None:
 
 
 def test_a_batch_is_named_by_its_range() -> None:
-    assert delivery.batch_id("a1", "e1", 5, 9) == "a1.e1.5-9"
+    assert delivery.batch_id("a1", "e1", 5, 9) == "a1_e1_5-9"
 
 
 def test_waits_double_up_to_an_hour_with_full_jitter() -> None:

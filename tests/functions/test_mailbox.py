@@ -78,7 +78,7 @@ def test_a_limit_above_the_most_is_the_most(stand: Stand, account: str, limit: s
     [
         *({"limit": limit} for limit in ("0", "-1", "x", "1.5", "1" * 40, "\u0663")),
         *({"wait": wait} for wait in ("-1", "soon", "0x10")),
-        *({"reader": reader} for reader in ("a b", "x" * 65, "é")),
+        *({"reader": reader} for reader in ("a b", "x" * 65, "é", "@webhook")),
     ],
     ids=str,
 )

@@ -59,7 +59,7 @@ def batches(count: int) -> list[Batch]:
 async def test_batches_follow_each_other_until_there_is_none() -> None:
     desk = Desk(batches(3))
     assert [settled.verdict for settled in await desk.deliver()] == ["delivered"] * 3
-    assert [batch_id for batch_id, _ in desk.sent] == ["a1.e1.1-1", "a1.e1.2-2", "a1.e1.3-3"]
+    assert [batch_id for batch_id, _ in desk.sent] == ["a1_e1_1-1", "a1_e1_2-2", "a1_e1_3-3"]
     assert desk.settled[0] == (None, True)
 
 
