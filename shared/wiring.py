@@ -24,6 +24,7 @@ from shared.adapters.provider import Provider
 from shared.adapters.redis_accounts import RedisAccounts
 from shared.adapters.redis_client import RedisClient
 from shared.adapters.redis_store import RedisStore
+from shared.adapters.rekey import rekeyed
 from shared.adapters.sealing import Sealer
 from shared.adapters.sessions import Sessions
 from shared.bodies import Sync, parsed
@@ -222,7 +223,7 @@ class Wiring:
             outcome.more = begun.status in ("lease_held", "cooling_down", "breaker_open")
             return self._answer(account_id, outcome, started_s, redis, None)
         of = self.providers[provider]
-        fields = begun.fields
+        begun.fields = fields = await rekeyed(account_id, provider, begun.fields, self.sealer, redis)
         access = Access(account_id, provider, redis, self.sealer, self.clock, of.refresh)
         access.remember(fields.get("access"), fields.get("access_until_s"))
         stream, transport = of.stream(fields), of.transport(access)

@@ -4,6 +4,7 @@
     TAKE_REFRESH   account exists    by the same owner takes it again
     SAVE_ACCESS    grant number      saves the same again
     FREE_REFRESH   owner             frees nothing more
+    REKEY          old values        finds the new ones and leaves them
 
 As in redis_scripts.py, all keys are in KEYS; the TTL is counted by the store.
 """
@@ -32,4 +33,18 @@ if not redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2]) and redis.call('
   return {'wait'}
 end
 return {'yours', was[2], was[3]}
+"""
+
+# KEYS account addresses; ARGV account, its address field, the new one, then of each field: its name, old and new value
+REKEY = """
+if redis.call('HGET', KEYS[1], 'state') ~= 'active' then return 'late' end
+for i = 4, #ARGV, 3 do
+  local was = redis.call('HGET', KEYS[1], ARGV[i]) or ''
+  if was == ARGV[i + 1] then redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 2]) end
+end
+if ARGV[2] ~= ARGV[3] and redis.call('HGET', KEYS[2], ARGV[2]) == ARGV[1] then
+  redis.call('HSET', KEYS[2], ARGV[3], ARGV[1])
+  redis.call('HDEL', KEYS[2], ARGV[2])
+end
+return 'ok'
 """
