@@ -3,12 +3,14 @@
 Apart from edge.py, which push-webhook loads without pydantic.
 """
 
+import re
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from shared.core.errors import BadRequest
 
+NAME = re.compile(r"[a-z_]{1,30}(\.[0-9]{1,4})?")  # a name that the caller made up may be a token or an address
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -65,9 +67,10 @@ class Login(BaseModel):
 
 
 def parsed(model: type[Model], body: dict[str, object]) -> Model:
-    """400 that names the fields at fault, never their values."""
+    """400 that names the fields at fault, never their values; nor a name that looks like one."""
     try:
         return model.model_validate(body)
     except ValidationError as error:
-        faults = sorted({".".join(map(str, fault["loc"])) or "body" for fault in error.errors(include_input=False)})
-        raise BadRequest(400, "malformed", f"missing or wrong: {', '.join(faults)[:200]}") from None
+        faults = {".".join(map(str, fault["loc"])) or "body" for fault in error.errors(include_input=False)}
+        told = {each if NAME.fullmatch(each) else "a field that is not known" for each in faults}
+        raise BadRequest(400, "malformed", f"missing or wrong: {', '.join(sorted(told))[:200]}") from None
