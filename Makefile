@@ -70,6 +70,9 @@ crash: $(INSTALLED) ## kill the real functions at every step of their I/O in tur
 simulate: $(INSTALLED) ## the sync over hostile worlds in memory (SEEDS=10000 PROVIDER=gmail|outlook; SEED=n traces one)
 	@PYTHONHASHSEED=0 $(PY) -m tests.simulation
 
+mutants: $(INSTALLED) ## put faults into core, protocol and sync, count what the tests notice (SAMPLE=1000 SEED=1 ONLY='shared.core.*')
+	@exec $(PY) -m tests.mutation
+
 lock: $(INSTALLED) ## resolve pyproject.toml anew into requirements.lock
 	@$(PY) -m pip install --quiet --disable-pip-version-check uv  # needed here only, and 20 MB: not in the lock
 	@$(VENV)/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --upgrade --quiet \

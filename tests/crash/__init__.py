@@ -1,1 +1,1 @@
-"""The real functions, killed by SIGKILL at every step of their I/O (make crash)."""
+"""The real functions in real processes, killed at every step of their I/O: make crash."""
