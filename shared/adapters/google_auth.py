@@ -12,7 +12,8 @@ and drops the subtype of a reauthentication error. No scopes are sent with a ref
 
 One scope is asked for: gmail.readonly reads messages, history and labels, watches, and `getProfile` says the address,
 so neither openid nor email is needed. Without PKCE's verifier a stolen code is worthless. A grant without that scope
-is given back at once: nothing can be read with it, and it would stand among the person's connected apps for ever.
+is refused and not kept. It is not revoked: Google would end the person's other grants to the app with it, and a tick
+left out on reconnecting would cost a mailbox that works.
 
 Source: https://developers.google.com/identity/protocols/oauth2/web-server
 """
@@ -39,7 +40,6 @@ from shared.adapters.oauth import (
 )
 from shared.config import Settings
 from shared.core.errors import AuthorizationLost, BadRequest, ProviderDown, TidemarkError
-from shared.log import log
 from shared.protocol.status import retry_after_s, safe_reason
 from shared.protocol.wire import Request, Response
 
@@ -71,10 +71,7 @@ def authorize_url(
 async def exchange_code(
     settings: Settings, code: str, verifier: str, redirect_uri: str, http: HttpClient | None = None
 ) -> AccessToken:
-    """The tokens for a code, `refresh_token` among them. BadRequest: the person has to start again.
-
-    A partial grant is revoked before ScopeMissing is raised.
-    """
+    """The tokens for a code, `refresh_token` among them. BadRequest: the person has to start again."""
     client_id, client_secret = _client(settings)
     fields = {
         "grant_type": "authorization_code",
@@ -91,7 +88,6 @@ async def exchange_code(
         raise BadRequest(400, "code_refused", "the authorization code is used up or expired; start again") from error
     token, scope, refresh_token = (_text(found, name) for name in ("access_token", "scope", "refresh_token"))
     if scope and not READING_SCOPES.intersection(scope.split()):
-        await _give_back(settings, refresh_token or token, http)
         raise ScopeMissing(SCOPES)
     if not token or not refresh_token:
         raise ProviderDown("Google's answer lacks a token")
@@ -105,14 +101,6 @@ async def revoke(settings: Settings, token: str, http: HttpClient | None = None)
     answer = await _post(http, settings.google_revoke_url, {"token": token})
     if answer.status not in (200, 400):
         raise ProviderDown(f"Google's revocation endpoint answered {answer.status}", _after_s(answer))
-
-
-async def _give_back(settings: Settings, token: str, http: HttpClient | None) -> None:
-    """Revokes what is of no use. Where that fails there is nobody to try again: the person may, at Google."""
-    try:
-        await revoke(settings, token, http)
-    except ProviderDown as error:
-        log("revocation_failed", level="warning", error=error)
 
 
 async def refresh(settings: Settings, refresh_token: str, http: HttpClient | None = None) -> AccessToken:
