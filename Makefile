@@ -6,7 +6,7 @@ SHELL := /bin/sh
 .SHELLFLAGS := -ec
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help run test serve check bench bench-cold bench-cache bench-webhook push push-burst months crash simulate lock clean
+.PHONY: help run test serve check bench bench-cold bench-cache bench-webhook push push-burst months crash simulate mutants lock clean
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -21,7 +21,7 @@ export PYTHONUNBUFFERED := 1
 unexport PYTHONPATH PYTHONHOME
 
 help: ## list the targets
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(INSTALLED) ## start the local stack, sync two mailboxes, print the report, keep serving (ONCE=1 stops there)
 	@exec $(PY) -m infra.local.run
