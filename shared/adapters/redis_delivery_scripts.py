@@ -65,7 +65,10 @@ local function passed(to)
   position, last, attempts, since, next_at = to, 0, 0, 0, 0
   redis.call('HSET', delivery, 'epoch', epoch, 'position', whole(to), 'until', 0, 'attempts', 0, 'since', 0, 'next', 0)
 end
-local function reads(at) redis.call('HSET', readers, h.reader, whole(position) .. ',' .. at) end
+local function reads(at)
+  at = at or string.match(redis.call('HGET', readers, h.reader) or ',0', ',(%d+)$')
+  redis.call('HSET', readers, h.reader, whole(position) .. ',' .. at)
+end
 
 local s = h.settled
 if s then
@@ -84,7 +87,7 @@ if s then
     end
     redis.call('HSET', target, 'said', s.said)
     if s.verdict == 'delivered' then
-      if behind > 0 and s.ended > behind then
+      if behind > 0 and s.ended > behind and redis.call('EXISTS', log) == 1 then
         say(ARGV[3])
         redis.call('HDEL', delivery, 'behind')
       end
@@ -97,6 +100,7 @@ if s then
         whole(s.last), 'attempts', attempts + 1, 'said', s.said)
       redis.call('HSET', delivery, 'dead', redis.call('XLEN', dead))
       passed(s.last)
+      reads()
     else
       attempts, since, next_at = attempts + 1, since > 0 and since or h.now, s.next
       redis.call('HSET', delivery, 'attempts', attempts, 'since', whole(since), 'next', whole(next_at), 'said', s.said)
@@ -124,7 +128,7 @@ end
 local oldest = tonumber(string.match(first[1], '^(%d+)-'))
 if oldest > position + 1 then
   passed(oldest - 1)
-  reads(string.match(redis.call('HGET', readers, h.reader) or ',0', ',(%d+)$'))
+  reads()
   if behind == 0 then
     say(ARGV[2])
     redis.call('HSET', delivery, 'behind', whole(seq))

@@ -2,6 +2,8 @@
 
     tidemark_accounts{provider,state}                       mailboxes
     tidemark_breaker_state{provider,state}                  1 for the state that the provider's breaker is in
+    tidemark_webhook_state{state}                           1 for the state that the webhook's target is in
+    tidemark_webhook_lag, _dead_letters{account_id}         events that wait; batches that were given up
     tidemark_cursor_age_seconds{provider,account_id}        since the mailbox was last confirmed current; _max over all
     tidemark_last_sync_timestamp_seconds, tidemark_watch_expiry_timestamp_seconds{provider,account_id}
     tidemark_messages, tidemark_parked_messages, tidemark_backfilling, tidemark_alert{…,alert}
@@ -23,6 +25,7 @@ from shared.core.message import instant_s
 
 MEDIA_TYPE = "text/plain; version=0.0.4"
 BREAKER_STATES = ("closed", "half_open", "open")
+TARGET_STATES = ("closed", "half_open", "open", "paused")
 TOTALS = {
     "syncs": ("tidemark_syncs_total", "Syncs that ended and gave their lease back."),
     "messages": ("tidemark_messages_synced_total", "Changes appended to the log."),
@@ -34,7 +37,9 @@ Sample = tuple[Mapping[str, str], float]
 
 
 def exposition(standing: Mapping[str, Any]) -> str:
-    return "".join(_family(*each) for each in (*_providers(standing), *_mailboxes(standing["mailboxes"])))
+    return "".join(
+        _family(*each) for each in (*_providers(standing), *_mailboxes(standing["mailboxes"]), *_webhook(standing))
+    )
 
 
 def _providers(standing: Mapping[str, Any]) -> Iterable[tuple[str, str, str, list[Sample]]]:
@@ -83,6 +88,18 @@ def _mailboxes(mailboxes: Iterable[Mapping[str, Any]]) -> Iterable[tuple[str, st
     yield "tidemark_alert", "gauge", "1 for every alert that is raised.", alerts
     for total, (name, said) in TOTALS.items():
         yield name, "counter", said, [(labels, float(each["totals"][total])) for labels, each in of]
+
+
+def _webhook(standing: Mapping[str, Any]) -> Iterable[tuple[str, str, str, list[Sample]]]:
+    """Nothing where there is none."""
+    target = standing["webhook"]
+    if target is None:
+        return
+    states: list[Sample] = [({"state": state}, float(state == target["state"])) for state in TARGET_STATES]
+    yield "tidemark_webhook_state", "gauge", "1 for the state that the webhook's target is in.", states
+    of = [({"account_id": each["account_id"]}, each["webhook"]) for each in standing["mailboxes"]]
+    for value, said in (("lag", "Events that are not delivered yet."), ("dead_letters", "Batches that were given up.")):
+        yield f"tidemark_webhook_{value}", "gauge", said, [(labels, float(each[value])) for labels, each in of]
 
 
 def _family(name: str, kind: str, said: str, samples: list[Sample]) -> str:

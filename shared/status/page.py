@@ -18,6 +18,7 @@ MAILBOXES_MAX = 200
 LAPSING_S = 86_400.0
 STATES = {"active": ("good", "active"), "reauth_required": ("bad", "reconnect"), "paused": ("wait", "paused")}
 BREAKERS = {"closed": ("good", "closed"), "half_open": ("wait", "half open"), "open": ("bad", "open")}
+TARGETS = {"closed": ("good", "delivering"), "half_open": ("wait", "trying again"), "open": ("bad", "does not answer")}
 NAMES = {"gmail": "Gmail", "outlook": "Outlook"}
 UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
 
@@ -65,6 +66,11 @@ def _troubles(mailbox: Mapping[str, Any], now_s: float) -> list[str]:
         found.insert(0, str(mailbox["reason"] or mailbox["state"]).replace("_", " "))
     if mailbox["parked"]:
         found.append(f"{mailbox['parked']} could not be read so far")
+    webhook = mailbox["webhook"]
+    if webhook and webhook["dead_letters"]:
+        found.append(f"{webhook['dead_letters']} dead letters")
+    if webhook and webhook["attempts"]:
+        found.append(f"webhook: {webhook['last_failure']}, {webhook['lag']} events wait")
     until_s = instant_s(mailbox["watch_expires_at"])
     if until_s is not None and until_s - now_s < LAPSING_S:
         found.append("watch lapsing" if until_s > now_s else "watch ended")
@@ -76,13 +82,16 @@ def _cards(standing: Mapping[str, Any], mailboxes: Iterable[Mapping[str, Any]], 
     troubled = sum(bool(_troubles(each, now_s)) for each in mailboxes)
     opened = [NAMES.get(of, of) for of, state in standing["breakers"].items() if state != "closed"]
     oldest = _span(max((each["cursor_age_s"] for each in active), default=0.0)) if active else "–"
-    cards = (
+    cards = [
         ("Mailboxes", str(standing["accounts"]["total"]), ""),
         ("Need attention", str(troubled), "bad" if troubled else "good"),
         ("Oldest cursor", oldest, ""),
         ("Backfilling", str(sum(each["backfill"] is not None for each in active)), ""),
         ("Breakers", ", ".join(opened) or "closed", "bad" if opened else "good"),
-    )
+    ]
+    if standing["webhook"]:
+        kind, text = TARGETS.get(standing["webhook"]["state"], ("bad", "paused by 410"))
+        cards.append(("Webhook", text, kind))
     return "".join(f'<div class="card">{name}<b class="{kind}">{escape(text)}</b></div>' for name, text, kind in cards)
 
 

@@ -177,6 +177,7 @@ async def test_a_batch_that_is_given_up_is_a_dead_letter_and_the_next_one_is_tak
     assert following is not None
     assert following.first == batch.last + 1
     assert (await webhook.shown())["dead_letters"] == 1
+    assert webhook.reader() == "100"
     ((_, flat),) = webhook.call("XRANGE", webhook.of("dead"), "-", "+")
     letter = dict(zip(flat[::2], flat[1::2], strict=True))
     assert (letter[b"epoch"], letter[b"first"], letter[b"last"]) == (b"e1", b"1", b"100")
@@ -324,6 +325,21 @@ async def test_a_position_that_the_log_has_left_behind_is_rebaselined_once(redis
     assert cleared is not None
     assert [event["type"] for event in cleared.events] == ["tidemark.alert.cleared"]
     assert not (await webhook.shown())["behind"]
+    await webhook.client.close()
+
+
+async def test_a_log_that_is_lost_meanwhile_is_not_begun_anew_by_an_alert(redis: RedisRest) -> None:
+    """Else nobody would see that it was lost."""
+    webhook = Deliveries(redis, LOG_RETENTION_BYTES="2000")
+    await webhook.connect()
+    await webhook.said(60)
+    await webhook.settle(await webhook.taken(), OK)
+    await webhook.said(1, entry("snapshot.ended", {"snapshot_id": "s"}))
+    batch = await webhook.taken()
+    webhook.call("DEL", webhook.of("log"))
+    assert await webhook.settle(batch, OK) is None
+    assert webhook.call("EXISTS", webhook.of("log")) == 0
+    assert (await webhook.begin()).lost == "log"
     await webhook.client.close()
 
 

@@ -38,11 +38,23 @@ def test_without_a_cursor_a_paused_target_is_tried_again(pushing: Stand, receive
     pushing.sync(account_id)
     shown = pushing.client.get("/status/status.json").json()
     assert (shown["webhook"]["state"], shown["mailboxes"][0]["webhook"]["lag"]) == ("paused", 2)
+    assert "paused by 410" in pushing.client.get("/status").text
+    told = pushing.client.get("/status/metrics").text
+    assert 'tidemark_webhook_state{state="paused"} 1' in told
+    assert f'tidemark_webhook_lag{{account_id="{account_id}"}} 2' in told
     assert pushing.client.post(f"/accounts/{account_id}/redeliver", content=body).status_code == 202
     pushing.ping()
     assert receiver.events == pushing.changes(account_id)["changes"]
     shown = pushing.client.get("/status/status.json").json()
     assert (shown["webhook"]["state"], shown["mailboxes"][0]["webhook"]["lag"]) == ("closed", 0)
+
+
+def test_a_failing_delivery_needs_attention(pushing: Stand, receiver: Receiver) -> None:
+    receiver.answers = [500]
+    pushing.sync(pushing.connect(pushing.mailbox(1)))
+    text = pushing.client.get("/status").text
+    assert "webhook: http_500, 2 events wait" in text
+    assert "delivering" in text
 
 
 def test_what_cannot_be_delivered_again_is_told(pushing: Stand, receiver: Receiver) -> None:

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import re
+from typing import Any
 
 import httpx
 import pytest
@@ -262,6 +263,6 @@ def stand_total(stand: Stand, name: str) -> float:
 
 
 def test_a_label_is_escaped() -> None:
-    told = {"mailboxes": [], "breakers": {'a"\\\n': "open"}, "performance": {}}
+    told: dict[str, Any] = {"mailboxes": [], "breakers": {'a"\\\n': "open"}, "performance": {}, "webhook": None}
     (family,) = text_string_to_metric_families(exposition(told))
     assert {sample.labels["provider"] for sample in family.samples} == {'a"\\\n'}
