@@ -44,6 +44,8 @@ def test_each_function_alone_answers_with_and_without_its_name(stand: Stand, alo
         assert alone["status"].client.get(path, headers={"authorization": ""}).json() == {"status": "ok"}
     for path in ("/status.json", "/status/status.json"):
         assert alone["status"].client.get(path).json()["accounts"]["total"] == 1
+    for path in ("/", "/status", "/metrics", "/status/metrics", "/openapi.json", "/login"):
+        assert alone["status"].client.get(path).status_code == 200
     assert alone["accounts"].client.delete(f"/accounts/{account_id}").status_code == 204
 
 

@@ -121,7 +121,7 @@ class Lies:
         self._chance: random.Random | None = None
         self._wait = 0
         self.replace: dict[str, str] = {}  # members of every answer, as long as they are in here
-        self.told: list[str] = []
+        self.told: list[str] = []  # of those, what has been told
 
     def tell(self, seed: int, within: int = 5) -> None:
         self._chance = random.Random(seed)
@@ -149,7 +149,6 @@ class Lies:
         await self._app({**scope, "headers": plain}, receive, keep)
         body = b"".join(chunks)
         body = mutated(body, chance) if chance else self._replaced(body)
-        self.told.append(f"{scope['method']} {scope['path']} {body[:2000]!r}")
         start["headers"] = [(k, v) for k, v in start["headers"] if k.lower() != b"content-length"]
         start["headers"].append((b"content-length", str(len(body)).encode()))
         await send(start)
@@ -161,9 +160,11 @@ class Lies:
 
     def _replaced(self, body: bytes) -> bytes:
         document = json.loads(body) if body.startswith(b"{") else None
-        if not isinstance(document, dict):
-            return body
-        return json.dumps({name: self.replace.get(name, value) for name, value in document.items()}).encode()
+        for holder, name in list(_places(document)):
+            if name in self.replace:
+                holder[name] = self.replace[name]
+                self.told.append(self.replace[name])
+        return body if document is None else json.dumps(document).encode()
 
 
 def hostile(world: GmailWorld | OutlookWorld) -> Lies:
