@@ -1,7 +1,7 @@
 """How a sync ended, and what is expected of one."""
 
 from shared.sync import alerts
-from shared.sync.outcome import Objectives, Outcome, performance
+from shared.sync.outcome import Objectives, Outcome, performance, totals
 
 
 def test_an_outcome_counts_what_was_appended() -> None:
@@ -30,3 +30,9 @@ def test_the_performance_of_a_sync_is_told_in_figures() -> None:
         "quota_units": "1010",
     }
     assert performance(0, 0.0, 0.0, 1, 2)["messages_per_second"] == "0.00"
+
+
+def test_the_totals_of_an_account_are_numbers_and_begin_at_nothing() -> None:
+    assert totals({}) == {"syncs": 0, "messages": 0, "duration_s": 0, "api_calls": 0, "quota_units": 0}
+    found = totals({"sum:syncs": "2", "sum:message_count": "7", "sum:duration": "1.25"})
+    assert (found["syncs"], found["messages"], found["duration_s"]) == (2, 7, 1.25)
