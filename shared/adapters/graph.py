@@ -149,7 +149,7 @@ class Graph:
     def cursor(self, begun: Begun, opened: GraphStream) -> Cursor:
         """Where the mailbox's reading stands; walks again where state was lost or a person asked for it."""
         asked = begun.fields.get("asked", "")
-        if begun.lost == "cursor":
+        if "cursor" not in begun.fields:
             return lost(self._settings.initial_sync_messages, self._clock.now_s(), "cursor_lost")
         cursor = opened.reconciled(resumed(decode(begun.fields["cursor"])))
         if begun.lost:

@@ -4,6 +4,7 @@
     next page     fetched as soon as a page names it, while that page is being stored; it takes a permit like any other
     page size     halved after a 504 or a time-out, down to 5 the second time in a row; doubled after 10 fine pages
     403 denied    asked once more with nothing else in flight, before it is believed (a burst is refused like that)
+    refused       nothing is sent before the time that the mailbox was told, whichever of its requests was told
     every call    client-request-id; Prefer as the protocol wrote it; no redirects, `Location` is not looked at
 
 A page fetched ahead is used only if it came well and is asked for next, word for word: else it is as if it had not been
@@ -13,6 +14,7 @@ Source: https://learn.microsoft.com/en-us/graph/throttling-limits#outlook-servic
 """
 
 import asyncio
+import math
 import re
 import uuid
 from collections.abc import AsyncIterator
@@ -86,6 +88,26 @@ class PageSize:
         )
 
 
+class Refusal:
+    """What the mailbox was told to wait for, whoever was told: pages fetched ahead, and chains side by side."""
+
+    def __init__(self) -> None:
+        self._response = Response(429, {}, b"")
+        self._until_s = 0.0
+
+    def note(self, response: Response, now_s: float) -> None:
+        wait_s = refusal.read(response, 0.0).retry_after_s
+        if wait_s and now_s + wait_s > self._until_s:
+            self._response, self._until_s = response, now_s + wait_s
+
+    def still(self, now_s: float) -> Response | None:
+        """The refusal once more, with what is left of its time: nothing is sent."""
+        left_s = math.ceil(self._until_s - now_s)
+        if left_s <= 0:
+            return None
+        return replace(self._response, headers={**self._response.headers, "retry-after": str(left_s)})
+
+
 class GraphTransport:
     """One mailbox's requests, with the count of an invocation."""
 
@@ -97,6 +119,7 @@ class GraphTransport:
         self._in_flight = InFlight(min(permits, settings.outlook_max_parallel_pages))
         self._page_size = PageSize(settings.outlook_page_size)
         self._ahead: dict[str, tuple[Request, asyncio.Task[Response]]] = {}
+        self._refusal = Refusal()
 
     @property
     def requests(self) -> int:
@@ -146,12 +169,15 @@ class GraphTransport:
             left_s = ends_s - asyncio.get_running_loop().time()
             if left_s <= 0:
                 raise ProviderDown("no time is left for another request")
+            if refused := self._refusal.still(asyncio.get_running_loop().time()):
+                return refused
             try:
                 response = await exchange(self._http, self._origin, self._page_size.put(request), self._token, left_s)
             except ProviderDown:
                 if paged:
                     self._page_size.failed()
                 raise
+        self._refusal.note(response, asyncio.get_running_loop().time())
         if paged and response.status == 504:
             self._page_size.failed()
         elif paged and response.status == 200:

@@ -240,7 +240,8 @@ class Steps:
             if patch:
                 effects.of.append(self._patched(message_id, packed, patch))
             return
-        if value is None and message_id in self._read and not self._stream.tracks(fetched):
+        if not self._stream.tracks(fetched):  # it has left what the log follows; what a snapshot leaves out is dropped
+            effects.of += [Effect(message_id, packed)] if value is not None else []
             return
         received_s = instant_s(fetched.message["received_at"])
         if value is not None:
@@ -250,9 +251,8 @@ class Steps:
                 return
             effects.oldest_s = received_s if effects.oldest_s is None else min(received_s, effects.oldest_s)
         event = change.created(step.origin, fetched.message)
-        text = cached.pack(fetched, self._tag, packed)
-        entry, thread_id = self._stream.created(fetched), fetched.message["thread_id"]
-        effects.of.append(Effect(message_id, packed, "created", event, entry, text, thread_id))
+        entry, text = self._stream.created(fetched), cached.pack(fetched, self._tag, packed)
+        effects.of.append(Effect(message_id, packed, "created", event, entry, text, fetched.message["thread_id"]))
 
     def _patched(self, message_id: str, packed: str, patch: Patch) -> Effect:
         return Effect(message_id, packed, "updated", change.updated(message_id, patch.fields), patch.known)

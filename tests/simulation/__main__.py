@@ -18,7 +18,7 @@ from tests.simulation.run import simulate
 from tests.simulation.shrink import shrunk
 from tests.simulation.witness import Violation
 
-PROVIDERS = ("gmail",)
+PROVIDERS = ("gmail", "outlook")
 SHOWN_MAX = 5
 
 

@@ -8,6 +8,7 @@ A reader whose cursor was refused goes on from what is left of the log: it has m
 state is passed over until a snapshot has been read whole (`missed`).
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -20,8 +21,12 @@ class Excluded(Exception):
 
 
 class Fold:
-    def __init__(self, *, whole: bool = True) -> None:
+    def __init__(
+        self, *, whole: bool = True, ends: Callable[[str, str], bool] = lambda message_id, folder_id: False
+    ) -> None:
         self.whole = whole  # it sees every entry that is ever appended
+        self._ends = ends  # whether a message's patch into a folder ends the promise: it is not tracked any more
+        self._moved: set[str] = set()
         self.state: dict[str, dict[str, Any]] = {}
         self.named: set[str] | None = None
         self.quarantined: set[str] = set()
@@ -58,6 +63,9 @@ class Fold:
     def _created(self, message: dict[str, Any]) -> str:
         message_id: str = message["id"]
         again = message_id in self.state and (self.named is None or message_id in self.named)
+        if not self.whole and message_id in self._moved:
+            again = False  # into a folder that was not tracked, for all that a reader knows
+        self._moved.discard(message_id)
         if again and not (self.missed and self.named is None):
             raise Excluded(f"{message_id} was created twice")
         self.state[message_id] = message
@@ -73,9 +81,14 @@ class Fold:
                 raise Excluded(f"{message_id} was updated before it was created")
             return message_id
         idle = [name for name, value in patch.items() if known[name] == value]
-        if (idle or not patch) and not self.missed:
+        if len(idle) == len(patch) and not self.missed:
             raise Excluded(f"{message_id} was updated in what it is already: {idle}")
         known.update(patch)
+        if patch.get("folder_id"):
+            self._moved.add(message_id)
+            if self._ends(message_id, patch["folder_id"]):
+                del self.state[message_id]
+                (self.named or set()).discard(message_id)
         return message_id
 
     def _deleted(self, message_id: str) -> str:

@@ -211,6 +211,13 @@ class GmailBox:
     def exists(self, message_id: str) -> bool:
         return message_id in self.mails
 
+    def floor_s(self, wanted: int | None, connected_s: float, oldest_s: float, *, lost: bool) -> float:
+        """What came at or after it has to be in the log; `oldest_s`: of what the first sync has named."""
+        return connected_s if lost else min(oldest_s, connected_s)
+
+    def ends_promise(self, folder_id: str) -> bool:
+        return False
+
     def existed(self, message_id: str) -> bool:
         return message_id in self._names
 

@@ -85,7 +85,8 @@ def plan(provider: str, seed: int) -> Plan:
     return Plan(
         provider=provider,
         seed=seed,
-        settings=_settings(dice),
+        settings=_settings(dice)
+        | ({} if provider == "gmail" else {"max_sync_duration": dice.choice((5.0, 20.0, 300.0))}),
         mailbox=_gmail(dice) if provider == "gmail" else _outlook(dice),
         mails=dice.choice((0, 2, 5, 9, 14)),
         skews_s=tuple(round(dice.uniform(-SKEW_MAX_S, SKEW_MAX_S), 3) for _ in range(dice.choice((2, 3, 4)))),
@@ -125,4 +126,10 @@ def _gmail(dice: Random) -> dict[str, Any]:
 
 
 def _outlook(dice: Random) -> dict[str, Any]:
-    return {}
+    return {
+        "short_pages": dice.choice((0.0, 0.4)),
+        "empty_pages": dice.choice((0.0, 0.0, 0.2)),
+        "replays": dice.choice((0.0, 0.3)),
+        "doubles": dice.choice((0.0, 0.2)),
+        "late_s": dice.choice((0.0, 0.0, 2.0)),
+    }

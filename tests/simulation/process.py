@@ -64,6 +64,7 @@ class Process(Wiring):
         self.of = Invocation("", sim.loop.now_s)
         self.steps = 0
         self.kill_at = 0
+        self.escaped: Exception | None = None
         self.pauses: dict[int, float] = {}
         self._thaws_s = 0.0
         self._dead = False
@@ -72,6 +73,14 @@ class Process(Wiring):
         self.__dict__["sealer"] = sim.sealer
         made = SimulatedGmail(self) if sim.plan.provider == "gmail" else SimulatedGraph(self)
         self.__dict__["providers"] = {made.name: made}
+
+    async def sync(self, *args: Any, **given: Any) -> dict[str, Any]:
+        """A ping makes a result of what escapes; here it is to be known what that was."""
+        try:
+            return await super().sync(*args, **given)
+        except Exception as error:
+            self.escaped = error
+            raise
 
     def step(self) -> None:
         self.steps += 1

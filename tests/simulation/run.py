@@ -24,7 +24,7 @@ from shared.core.errors import BadRequest, StoreDown, TidemarkError
 from shared.core.message import instant_s
 from shared.protocol.wire import Request, Response
 from shared.sync import parked
-from tests.simulation import gmail
+from tests.simulation import gmail, graph, graph_wire
 from tests.simulation.faults import PARTS, STORE, WHOLE, Faults
 from tests.simulation.fold import Fold
 from tests.simulation.loop import Stuck, VirtualLoop
@@ -65,9 +65,9 @@ class Simulation:
         self.memory = self.make_memory()
         self.faults = Faults(self.dice)
         self.grants = Grants()
-        self.box = gmail.GmailBox(gmail.Knobs(**plan.mailbox), self.now_s, Random(plan.seed), self.dice)
+        self.box = self._made_box()
         self.witness = Witness(self)
-        self.reader = Fold(whole=False)
+        self.reader = Fold(whole=False, ends=lambda _, folder_id: self.box.ends_promise(folder_id))
         self.reader_epoch = ""
         self.asking = self._reading = False
         self.after: str | None = None
@@ -81,6 +81,13 @@ class Simulation:
 
     def make_memory(self) -> Memory:
         return Memory(lambda: self.now_s() * 1000)
+
+    def _made_box(self) -> Any:
+        """The fake mailbox: a GmailBox or a GraphMailbox, of which the same is asked."""
+        plan, dice = self.plan, Random(self.plan.seed)
+        if plan.provider == "gmail":
+            return gmail.GmailBox(gmail.Knobs(**plan.mailbox), self.now_s, dice, self.dice)
+        return graph_wire.GraphMailbox(graph.Knobs(**plan.mailbox), self.now_s, dice, self.dice)
 
     # --- what everything stands on
 
@@ -121,13 +128,13 @@ class Simulation:
         self, process: Process, request: Request, headers: Mapping[str, str], timeout_s: float
     ) -> tuple[Response | None, float]:
         """The provider's answer, None for none; and the seconds that it asks to wait for."""
-        asked = self.box.asked(request)
-        self.witness.calls(process.of, len(asked), request.units)
+        asked, of = self.box.asked(request), process.of
+        self.witness.calls(of, len(asked), request.units)
         fault = self.faults.meet(WHOLE)
         latency_s = self.latency_s()
         arrives = latency_s < timeout_s and fault != "slow"
         await self.loop.wait(latency_s if arrives else timeout_s)
-        self.witness.called(len(asked))
+        self.witness.called(of, len(asked))
         response: Response | None = None
         if arrives and fault != "reset":
             accepted = self.grants.accepts(headers["authorization"].removeprefix("Bearer "), self.now_s())
@@ -297,7 +304,7 @@ class Simulation:
         for result in answer["results"]:
             self.statuses[result["status"]] += 1
             if result["status"] == "failed":
-                raise Violation(f"{result['reason']} escaped")
+                raise Violation(f"{result['reason']} escaped: {process.escaped}") from process.escaped
         return f"swept {[result['status'] for result in answer['results']]}"
 
     async def _pushed(self, process: Process) -> str:
@@ -411,8 +418,8 @@ class Simulation:
                 raise Violation(f"{who} has {message_id} with (said, true) {wrong}")
         wanted = self.plan.settings["initial_sync_messages"]
         # With the cursor the floor is lost too: the time of connection is one as well (protocol/gmail/beginning.py).
-        oldest_s = float("inf") if self.faults.met["lost_cursor"] else self.witness.floor_s
-        floor_s = min(oldest_s, self._connected_s) + FLOOR_MARGIN_S
+        lost = self.faults.met["lost_cursor"] > 0
+        floor_s = self.box.floor_s(wanted, self._connected_s, self.witness.floor_s, lost=lost) + FLOOR_MARGIN_S
         for message_id in truth.keys() - state.keys():
             received_s = instant_s(truth[message_id]["received_at"]) or 0.0
             if wanted is None or (received_s >= floor_s and message_id not in self.box.ever_hidden):
@@ -436,7 +443,9 @@ def _script(script: str) -> str:
 
 
 def _short(answer: Any) -> str:
-    return str(answer if not isinstance(answer, list) else [part for part in answer if not isinstance(part, list)])[:90]
+    """Without what is long, or sealed."""
+    parts = answer if isinstance(answer, list) else [answer]
+    return " ".join(str(part) for part in parts if isinstance(part, int) or (isinstance(part, str) and len(part) < 30))
 
 
 def _asked(request: Request) -> str:

@@ -11,7 +11,7 @@ from tests.simulation.shrink import shrunk
 from tests.simulation.witness import Violation
 
 pytestmark = pytest.mark.whole
-SEEDS = 50
+SEEDS = 40
 
 
 @pytest.fixture(autouse=True)
@@ -20,13 +20,13 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-@pytest.mark.parametrize("provider", ["gmail"])
+@pytest.mark.parametrize("provider", ["gmail", "outlook"])
 def test_whatever_fails_the_log_ends_up_equal_to_the_mailbox(provider: str) -> None:
     for seed in range(SEEDS):
         simulate(plan(provider, seed))
 
 
-@pytest.mark.parametrize("provider", ["gmail"])
+@pytest.mark.parametrize("provider", ["gmail", "outlook"])
 def test_the_same_seed_runs_the_same_way(provider: str) -> None:
     first: list[str] = []
     second: list[str] = []

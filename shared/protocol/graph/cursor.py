@@ -177,9 +177,17 @@ def lost(wanted: int | None, now_s: float, reason: str) -> Cursor:
 
 
 def resumed(cursor: Cursor) -> Cursor:
-    """At the beginning of an invocation: a round that was cut off counts for nothing, and live changes come first."""
+    """At the beginning of an invocation: a round that was cut off counts for nothing, and live changes come first.
+
+    A first walk that is still before its second page may have named some of its first one. No chain will tell if these
+    have left by the time that the first page is asked for again: so its ids are stored, to sweep by.
+    """
     fresh = cursor.each(lambda chain: replace(chain, read=False, alone=False))
-    return replace(fresh, walked=LIVE_EVERY, settling=False)
+    begun = tuple(
+        replace(chain, pass_=1) if chain.origin == BACKFILL and not chain.link and not chain.pass_ else chain
+        for chain in fresh.chains
+    )
+    return replace(fresh, chains=begun, walked=LIVE_EVERY, settling=False)
 
 
 def encode(cursor: Cursor) -> str:

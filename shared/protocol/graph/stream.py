@@ -66,8 +66,7 @@ class GraphStream:
 
     def tables(self) -> dict[str, str]:
         """What the index entries need to be read again, where it has changed: stored with them, in the same step."""
-        box = self.box
-        tables = {}
+        box, tables = self.box, dict[str, str]()
         if box.folders.changed:
             tables["folders"] = box.folders.dump()
         if box.ids.grown:
@@ -124,8 +123,9 @@ class GraphStream:
         """Known ids, to be named again."""
         self.named.clear()
         assert cursor.job is not None
-        at = replace(cursor.job, page=found.page, offset=found.offset)
-        job = replace(at, phase=READING) if found.ended else at
+        if found.lost:  # and with it how far it has been named: begun again
+            return Step(replace(cursor, job=replace(cursor.job, phase=STARTING, page=0, offset=0)), origin=RESYNC)
+        job = replace(cursor.job, page=found.page, offset=found.offset, phase=READING if found.ended else NAMING)
         said = tuple(Fact(message_id, content=True) for message_id in found.ids)
         return Step(replace(cursor, job=job), said, origin=RESYNC, name_again=True, clear=found.ended)
 

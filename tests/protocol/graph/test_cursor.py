@@ -67,6 +67,12 @@ def test_an_invocation_begins_with_a_round_of_its_own() -> None:
     assert not any(chain.read or chain.alone for chain in after.chains)
 
 
+def test_a_first_walk_whose_first_page_may_have_been_named_in_part_is_swept_at_its_end() -> None:
+    begun = first(None, 10.0).put(Chain("A", origin=BACKFILL)).put(Chain("B", LINK, origin=BACKFILL))
+    assert [chain.pass_ for chain in resumed(begun).chains] == [1, 0]
+    assert resumed(resumed(begun)) == resumed(begun)
+
+
 def test_chains_are_put_found_and_taken_away() -> None:
     cursor = first(None, 10.0)
     assert cursor.folders.origin == BACKFILL

@@ -8,7 +8,7 @@ import pytest
 from shared.core.errors import ContractBroken, ProviderDown, Throttled
 from shared.protocol.graph import known, rounds
 from shared.protocol.graph.chains import Mailbox
-from shared.protocol.graph.cursor import BACKFILL, LIVE_EVERY, NAMING, RESYNC, Chain, Cursor, Job, first
+from shared.protocol.graph.cursor import BACKFILL, LIVE_EVERY, NAMING, RESYNC, STARTING, Chain, Cursor, Job, first
 from shared.protocol.graph.debts import Debts
 from shared.protocol.graph.delta import Asking
 from shared.protocol.graph.folders import WELL_KNOWN, FolderTable
@@ -16,7 +16,7 @@ from shared.protocol.graph.known import Prefixes
 from shared.protocol.graph.message import Reading, parse
 from shared.protocol.graph.stream import GraphStream
 from shared.protocol.status import Kind
-from shared.protocol.step import Call, Compare, Fact, Failed, Fetched, Gone, Note, Patch, Walk, Want
+from shared.protocol.step import Call, Compare, Fact, Failed, Fetched, Gone, Note, Patch, Walk, Walked, Want
 from shared.protocol.wire import Request, Response
 from tests.protocol.graph.test_message import ROW
 
@@ -429,3 +429,9 @@ def test_entries_are_stored_with_the_tables_that_they_point_into() -> None:
     assert known.unpack(entry(at)).folder == 0
     assert at.aged(first(None, 0.0), first(0, 0.0), 1.0) == first(0, 0.0)
     assert at.reached(first(None, 0.0)) == 0
+
+
+def test_a_snapshot_whose_known_ids_are_lost_begins_again() -> None:
+    naming = Job("asked_for", True, "s1", NAMING, page=2, offset=3)
+    step = stream().walked(cursor(resting("F"), job=naming), Walked((), 2, 3, ended=False, lost=True))
+    assert (step.facts, step.cursor.job) == ((), Job("asked_for", True, "s1", STARTING))
