@@ -57,5 +57,6 @@ class Outlook:
 
 
 def _is_same(message: Mapping[str, Any], truth: Mapping[str, Any]) -> bool:
-    shown = [message[name] for name in ("folder_id", "unread", "flagged", "subject")]
-    return shown == [truth["folder_id"], not truth["is_read"], truth["flag"] == "flagged", truth["subject"] or None]
+    shown = [message[name] for name in ("folder_id", "unread", "flagged")]
+    told = [truth["folder_id"], not truth["is_read"], truth["flag"] == "flagged"]
+    return shown == told and (message["subject"] or "") == (truth["subject"] or "")

@@ -54,7 +54,7 @@ else
   redis.call('DEL', KEYS[6])
   if known[1] ~= 'active' then
     local seq = tonumber(known[2]) + 1
-    redis.call('XADD', KEYS[2], string.format('%.0f-%s', seq, ARGV[1]), 'e', ARGV[4])
+    redis.call('XADD', KEYS[2], 'NOMKSTREAM', string.format('%.0f-%s', seq, ARGV[1]), 'e', ARGV[4])
     redis.call('HSET', account, 'state', 'active', 'reason', '', 'seq', string.format('%.0f', seq),
       'log_bytes', tonumber(known[3]) + #ARGV[4] + 32)
   end
@@ -96,7 +96,7 @@ for i = 5, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
 if ARGV[2] ~= '' and was[4] == ARGV[2] then redis.call('HDEL', KEYS[1], 'watch_ask') end
 if ARGV[3] ~= '' and was[5] ~= '1' then
   local seq = tonumber(was[2]) + 1
-  redis.call('XADD', KEYS[2], string.format('%.0f-%s', seq, ARGV[1]), 'e', ARGV[3])
+  redis.call('XADD', KEYS[2], 'NOMKSTREAM', string.format('%.0f-%s', seq, ARGV[1]), 'e', ARGV[3])
   redis.call('HSET', KEYS[1], 'seq', string.format('%.0f', seq), 'log_bytes', tonumber(was[3]) + #ARGV[3] + 32)
   redis.call('ZADD', KEYS[3], 'NX', ARGV[1], ARGV[4])
 end

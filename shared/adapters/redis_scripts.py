@@ -8,8 +8,9 @@
     FAILED     -                              counts one failure more (harmless: it opens the breaker sooner)
     LOSE       grant number                   changes nothing, the grant is lost already
 
-All keys are in KEYS, all times in ARGV but the TTLs, which the store counts. `redis_store.py` adds Upstash's
-key-locking flag where it talks to Upstash; plain Redis refuses it.
+A lost log stays lost until BEGIN says so: what appends outside of a step makes none anew (NOMKSTREAM). All keys are in
+KEYS, all times in ARGV but the TTLs, which the store counts. `redis_store.py` adds Upstash's key-locking flag where it
+talks to Upstash; plain Redis refuses it.
 
 Source: https://upstash.com/docs/redis/overall/llms-txt (Lua: key locking); https://redis.io/docs/latest/develop/programmability/eval-intro/
 """
@@ -276,7 +277,7 @@ if was[2] ~= ARGV[1] then return 'late' end
 if was[1] == 'reauth_required' then return 'ok' end
 if was[1] ~= 'active' then return 'late' end
 local seq = tonumber(was[3]) + 1
-redis.call('XADD', KEYS[2], string.format('%.0f-%s', seq, ARGV[3]), 'e', ARGV[4])
+redis.call('XADD', KEYS[2], 'NOMKSTREAM', string.format('%.0f-%s', seq, ARGV[3]), 'e', ARGV[4])
 redis.call('HSET', KEYS[1], 'state', 'reauth_required', 'reason', ARGV[2], 'seq', string.format('%.0f', seq),
   'log_bytes', tonumber(was[4]) + #ARGV[4] + 32)
 redis.call('HDEL', KEYS[1], 'access')

@@ -24,12 +24,12 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def mail(tmp_path: Path) -> Path:
-    """Seven messages in a folder."""
+    """Seven messages in a folder, one of them with an empty subject."""
     folder = tmp_path / "mail"
     folder.mkdir()
     for n in range(7):
         folder.joinpath(f"{n}.eml").write_text(
-            f"From: a@example.org\nSubject: {n}\nDate: Tue, 24 Nov 2026 10:0{n}:00 +0000\n\nx\n"
+            f"From: a@example.org\nSubject: {n or ''}\nDate: Tue, 24 Nov 2026 10:0{n}:00 +0000\n\nx\n"
         )
     return folder
 

@@ -240,7 +240,11 @@ class Memory:
 
     # --- streams
 
-    def _xadd(self, key: str, *args: str) -> str:
+    def _xadd(self, key: str, *args: str) -> str | None:
+        if args[0] == "NOMKSTREAM":
+            args = args[1:]
+            if self.value(key, list) is None:
+                return None
         rows: list[Row] = self._made(key, list)
         bound = 0
         if args[0] == "MAXLEN":

@@ -84,6 +84,28 @@ async def test_lost_state_is_said_and_healed(world: GmailWorld, lost: str) -> No
     assert "account.resynced" in said
 
 
+async def test_a_log_that_is_lost_before_a_grant_dies_is_said_to_be_lost_after_all(world: GmailWorld) -> None:
+    """Neither the event of the dead grant nor that of the new one may begin a log that looks whole."""
+    ids = world.fill(5)
+    account_id = await world.connect()
+    await world.dry(account_id)
+    epoch = (await world.wiring.accounts.fields(account_id))["epoch"]
+
+    def lose_log(_: int) -> None:
+        world.redis.valkey.call("DEL", f"td:{account_id}:log")
+        world.on_step = None
+
+    world.gmail.revoke(ADDRESS)
+    world.steps.clear()
+    world.on_step = lambda number: lose_log(number) if number == 3 else None
+    assert (await world.sync(account_id))["status"] == "reauth_required"
+    world.gmail.delete(ADDRESS, ids[0])
+    assert await world.connect() == account_id
+    await world.dry(account_id)
+    await world.assert_log_equals_mailbox(account_id)
+    assert (await world.wiring.accounts.fields(account_id))["epoch"] != epoch
+
+
 async def test_a_resync_with_content_names_every_message_once_between_snapshot_events(world: GmailWorld) -> None:
     ids = world.fill(30)
     account_id = await world.connect()
