@@ -9,6 +9,7 @@ import contextvars
 import heapq
 from collections import deque
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
@@ -27,6 +28,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         self._ready: deque[asyncio.Handle] = deque()
         self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
         self._number = 0
+        self._tasks: list[asyncio.Task[Any]] = []
 
     def run(self, main: Coroutine[Any, Any, Result]) -> Result:
         asyncio._set_running_loop(self)
@@ -50,6 +52,15 @@ class VirtualLoop(asyncio.AbstractEventLoop):
             raise Stuck
         finally:
             asyncio._set_running_loop(None)
+            self._close()
+
+    def _close(self) -> None:
+        """What is left waits for ever: it is closed here, so that nothing of it is left to the garbage collector."""
+        for task in self._tasks:
+            if not task.done():
+                with suppress(BaseException):
+                    task.get_coro().close()
+        self._tasks.clear()
 
     async def wait(self, seconds: float) -> None:
         future = self.create_future()
@@ -85,7 +96,9 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         return asyncio.Future(loop=self)
 
     def create_task(self, coro: Any, *, name: str | None = None, context: Any = None) -> asyncio.Task[Any]:
-        return asyncio.Task(coro, loop=self, name=name, context=context)
+        task = asyncio.Task(coro, loop=self, name=name, context=context)
+        self._tasks.append(task)
+        return task
 
     def is_running(self) -> bool:
         return True
