@@ -92,7 +92,7 @@ class Stack:
 
     def __enter__(self) -> Self:
         try:
-            redis = self._run("redis", "-m", "infra.emulators.upstash_rest", "--token", self._redis_token)
+            redis = self._run("redis", "-m", "infra.emulators.upstash_rest", f"--token={self._redis_token}")
             gmail = self._run("gmail", "-m", "infra.emulators.gmail", *self._gmail_options())
             graph = self._run("graph", "-m", "infra.emulators.graph", *self._graph_options())
             self.redis_url, self.gmail_url, self.graph_url = map(_said_url, (redis, gmail, graph))

@@ -1,4 +1,4 @@
-"""The process killed after any single I/O step, and Redis' replies lost: nothing is lost, nothing comes twice."""
+"""The process killed after a step of its I/O, and Redis' replies lost: nothing is lost, nothing comes twice."""
 
 from collections.abc import Awaitable, Callable
 
@@ -10,6 +10,7 @@ from tests.world import ADDRESS, GmailWorld, Killed, raw
 
 pytestmark = pytest.mark.whole
 
+STRIDE = 3  # make crash kills real processes at every step
 Scenario = Callable[[GmailWorld], Awaitable[str]]
 LABELS = ("INBOX", "UNREAD")  # a resync lists each: fewer make fewer steps of the same kind
 
@@ -77,7 +78,7 @@ async def io_steps(redis: RedisRest, scenario: Scenario) -> list[int]:
 async def test_a_kill_at_any_io_step_loses_nothing(redis: RedisRest, scenario: Scenario) -> None:
     steps = await io_steps(redis, scenario)
     assert len(steps) >= 4
-    for step in steps:
+    for step in steps[SCENARIOS.index(scenario) % STRIDE :: STRIDE]:
         redis.valkey.call("FLUSHALL")
         async with new_world(redis) as world:
             account_id = await scenario(world)

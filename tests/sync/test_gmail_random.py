@@ -20,7 +20,7 @@ from tests.world import ADDRESS, GmailWorld, Killed, raw
 
 pytestmark = pytest.mark.whole
 
-SUITE = range(6)
+SUITE = range(4)
 TURNS = 14
 REDIS_FAULTS: tuple[Kind, ...] = ("drop_request", "drop_reply", "truncate", "garbage", "refuse")
 GMAIL_FAULTS: tuple[tuple[str, dict[str, Any]], ...] = (
