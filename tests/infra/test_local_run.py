@@ -170,7 +170,7 @@ def test_a_part_that_does_not_start_is_named_and_the_others_are_stopped(capfd: p
 def test_a_port_that_somebody_else_took_is_not_mistaken_for_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     """The functions' port is chosen before they bind it: what answers there must know our key, however that begins."""
     free = stack.free_port
-    monkeypatch.setattr(stack.secrets, "token_urlsafe", lambda _: "-begins-like-an-option")
+    monkeypatch.setattr("infra.local.stack.secrets.token_urlsafe", lambda _: "-begins-like-an-option")
 
     async def somebody(scope: Any, receive: Any, send: Any) -> None:
         await PlainTextResponse("hello", 404)(scope, receive, send)

@@ -56,7 +56,7 @@ async def expired_token(world: GmailWorld) -> str:
     return account_id
 
 
-SCENARIOS = [first_sync, changes, expired_history, asked_for_a_snapshot, poison, expired_token]
+SCENARIOS: list[Scenario] = [first_sync, changes, expired_history, asked_for_a_snapshot, poison, expired_token]
 
 
 def new_world(redis: RedisRest) -> GmailWorld:
