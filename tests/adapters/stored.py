@@ -1,4 +1,4 @@
-"""One stored account over the real bridge: what the store's contract is tried on."""
+"""One stored account, over the real bridge or in memory: what the store's contract is tried on."""
 
 from typing import Any
 
@@ -11,6 +11,8 @@ from shared.adapters.redis_store import RedisStore
 from shared.core.change import entry
 from shared.sync.ports import Append, Appended, Begun, Refused
 from tests.conftest import RedisRest
+from tests.simulation.memory import MemoryClient
+from tests.simulation.rest import MemoryRest
 from tests.sync.desk import START_S, SleepingClock
 from tests.world import settings
 
@@ -39,11 +41,15 @@ KNOWN = {"refresh": "sealed-refresh-2", "access": "sealed-access-2", "access_unt
 class Stored:
     """Instances share the clock and Redis; each `store()` is one invocation's."""
 
-    def __init__(self, redis: RedisRest, **environment: str) -> None:
+    def __init__(self, redis: RedisRest | MemoryRest, **environment: str) -> None:
         self.redis = redis
         self.clock = SleepingClock()
         self.settings = settings(**environment)
-        self.client = RedisClient(redis.url, redis.token, self.clock)
+        self.client = (
+            MemoryClient(redis.wire, self.clock)
+            if isinstance(redis, MemoryRest)
+            else RedisClient(redis.url, redis.token, self.clock)
+        )
         self.accounts = RedisAccounts(self.client, self.clock)
         self.store = self.another()
 

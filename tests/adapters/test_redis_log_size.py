@@ -6,6 +6,7 @@ from shared.core.errors import BadRequest
 from shared.sync.ports import Begun
 from tests.adapters.stored import ACCOUNT, ENTRY_BYTES, EVENT, Stored
 from tests.conftest import RedisRest
+from tests.simulation.rest import MemoryRest
 
 
 async def filled(stored: Stored, entries: int) -> Begun:
@@ -15,8 +16,8 @@ async def filled(stored: Stored, entries: int) -> Begun:
 
 
 @pytest.fixture
-async def small(redis: RedisRest) -> Stored:
-    made = Stored(redis, LOG_RETENTION_BYTES=str(65536))
+async def small(either: RedisRest | MemoryRest) -> Stored:
+    made = Stored(either, LOG_RETENTION_BYTES=str(65536))
     await made.connect()
     return made
 

@@ -25,6 +25,10 @@ return function(python_call, python_decode, null)
     if reply == nil then return false end
     return reply
   end
+  function redis.pcall(...)
+    local fine, reply = pcall(redis.call, ...)
+    return fine and reply or (not fine and {err = tostring(reply)} or false)
+  end
   local cjson = {decode = python_decode, null = null}
   return function(text)
     local chunk = assert(loadstring('local redis, cjson, KEYS, ARGV = ...\\n' .. text))

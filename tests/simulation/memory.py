@@ -5,7 +5,7 @@
     hash      dict[str, str]
     zset      dict[str, float]
     set       dict[str, None]
-    stream    list[(seq, ms, fields)]
+    stream    Stream of (seq, ms, fields)
 
 `Memory` is the server, `MemoryClient` what a function holds of it: the real client with its retries, but for the wire.
 The contract suite (tests/adapters) runs over both this and Valkey: what differs there is a fault of this one.
@@ -13,7 +13,10 @@ The contract suite (tests/adapters) runs over both this and Valkey: what differs
 
 import math
 from collections.abc import Awaitable, Callable
+from fnmatch import fnmatchcase
 from typing import Any
+
+from lupa.lua51 import LuaError
 
 from shared.adapters.redis_client import RedisClient
 from shared.core.errors import StoreDown
@@ -23,6 +26,12 @@ from tests.simulation.lua import Scripts
 Row = tuple[int, int, list[str]]
 SCRIPTS = Scripts()
 NEWEST = 1 << 62
+
+
+class Stream(list[Row]):
+    """Rows, and the last id that was ever given out: ids only grow, whatever is trimmed."""
+
+    last = (0, 0)
 
 
 class Wrong(Exception):
@@ -43,7 +52,10 @@ class Memory:
         if name == "EVAL":
             script, count, *args = rest
             keys = [str(key) for key in args[:count]]
-            return SCRIPTS.run(script, keys, [str(arg) for arg in args[count:]], self.call)
+            try:
+                return SCRIPTS.run(script, keys, [str(arg) for arg in args[count:]], self.call)
+            except LuaError as error:
+                raise Wrong(str(error)) from error
         answer = self.call(name, *(str(each) for each in rest))
         if name == "HGETALL":
             return dict(zip(answer[::2], answer[1::2], strict=True))
@@ -53,7 +65,10 @@ class Memory:
         command = getattr(self, f"_{name.lower()}", None)
         if command is None:
             raise Wrong(f"no such command here: {name}")
-        return command(*args)
+        try:
+            return command(*args)
+        except (TypeError, ValueError) as error:
+            raise Wrong(f"{name} is not sent like that: {error}") from error
 
     def value(self, key: str, kind: type = dict) -> Any:
         """The value, None for a missing or expired key."""
@@ -70,7 +85,7 @@ class Memory:
         return self.value(key) or {}
 
     def stream(self, key: str) -> list[Row]:
-        return self.value(key, list) or []
+        return self.value(key, Stream) or []
 
     def _made(self, key: str, kind: type = dict) -> Any:
         found = self.value(key, kind)
@@ -85,8 +100,11 @@ class Memory:
 
     # --- keys and strings
 
-    def _exists(self, key: str) -> int:
-        return int(self.value(key, object) is not None)
+    def _has(self, key: str) -> bool:
+        return self.value(key, object) is not None
+
+    def _exists(self, *keys: str) -> int:
+        return sum(map(self._has, keys))
 
     def _del(self, *keys: str) -> int:
         found = 0
@@ -96,19 +114,23 @@ class Memory:
         return found
 
     def _pttl(self, key: str) -> int:
-        if not self._exists(key):
+        if not self._has(key):
             return -2
         ends_ms = self._ends_ms.get(key)
         return -1 if ends_ms is None else int(ends_ms - self.now_ms())
 
     def _pexpire(self, key: str, ttl_ms: str) -> int:
-        found = self._exists(key)
-        if found:
-            self._ends_ms[key] = self.now_ms() + float(ttl_ms)
-        return found
+        if not self._has(key):
+            return 0
+        self._ends_ms[key] = self.now_ms() + float(ttl_ms)
+        return 1
 
     def _get(self, key: str) -> Any:
         return self.value(key, str)
+
+    def _append(self, key: str, text: str) -> int:
+        self._data[key] = (self.value(key, str) or "") + text
+        return len(self._data[key])
 
     def _mget(self, *keys: str) -> list[Any]:
         return [self.value(key, str) for key in keys]
@@ -117,7 +139,7 @@ class Memory:
         return (self.value(key, str) or "")[int(first) : int(last) + 1]
 
     def _set(self, key: str, value: str, *options: str) -> Any:
-        if "NX" in options and self._exists(key):
+        if "NX" in options and self._has(key):
             return None
         self._data[key] = value
         self._ends_ms.pop(key, None)
@@ -125,9 +147,11 @@ class Memory:
             self._ends_ms[key] = self.now_ms() + float(options[options.index("PX") + 1])
         return "OK"
 
+    def _keys(self, pattern: str) -> list[str]:
+        return [key for key in list(self._data) if self._has(key) and fnmatchcase(key, pattern)]
+
     def _scan(self, at: str, match: str, pattern: str, *count: str) -> list[Any]:
-        names = [key for key in list(self._data) if self._exists(key) and key.startswith(pattern.removesuffix("*"))]
-        return ["0", names]
+        return ["0", self._keys(pattern)]
 
     # --- hashes
 
@@ -193,17 +217,20 @@ class Memory:
         return list(self.hash(key))
 
     def _zadd(self, key: str, *args: str) -> int:
-        options = [arg for arg in args[:-2] if arg in ("NX", "XX", "LT", "GT")]
-        score, member = args[-2:]
-        found = self._made(key)
-        known = member in found
-        fits = not known or {"LT": float(score) < found[member], "GT": float(score) > found[member]}
-        if ("NX" in options and known) or ("XX" in options and not known):
-            return 0
-        if fits is True or all(fits.get(option, True) for option in options):
-            found[member] = float(score)
+        """With NX, XX, LT or GT before the score, each a condition of its own."""
+        *options, text, member = args
+        found, score = self._made(key), float(text)
+        was = found.get(member)
+        fits = {
+            "NX": was is None,
+            "XX": was is not None,
+            "LT": was is None or score < was,
+            "GT": was is None or score > was,
+        }
+        if all(fits[option] for option in options):
+            found[member] = score
         self._unless_empty(key)
-        return int(not known)
+        return int(was is None and member in found)
 
     def _zrem(self, key: str, *members: str) -> int:
         found = self.hash(key)
@@ -225,7 +252,11 @@ class Memory:
         members = self._ranked(key)
         if "BYSCORE" in options:
             low, high = _score(first), _score(last)
-            return [member for member, score in members if low <= score <= high]
+            found = [member for member in members if low <= member[1] <= high]
+            if "LIMIT" in options:
+                skip, count = (int(each) for each in options[options.index("LIMIT") + 1 :][:2])
+                found = found[skip : skip + count]
+            return [member for member, _ in found]
         found = members[int(first) : None if last == "-1" else int(last) + 1]
         if "WITHSCORES" in options:
             return [part for member, score in found for part in (member, f"{score:.17g}")]
@@ -240,26 +271,37 @@ class Memory:
 
     # --- streams
 
-    def _xadd(self, key: str, *args: str) -> str | None:
+    def _xadd(self, key: str, *args: str) -> Any:
+        """With NOMKSTREAM, or MAXLEN (exactly, `~` or not)."""
         if args[0] == "NOMKSTREAM":
             args = args[1:]
-            if self.value(key, list) is None:
+            if not self._has(key):
                 return None
-        rows: list[Row] = self._made(key, list)
         bound = 0
         if args[0] == "MAXLEN":
-            bound, args = int(args[2]), args[3:]
+            rest = args[2:] if args[1] in ("~", "=") else args[1:]
+            bound, args = int(rest[0]), rest[1:]
+        rows: Stream = self._made(key, Stream)
         stream_id, *fields = args
         if stream_id == "*":
-            seq, at_ms = int(self.now_ms()), (rows[-1][1] + 1 if rows else 0)
+            seq, at_ms = int(self.now_ms()), 0
+            if rows.last >= (seq, at_ms):
+                seq, at_ms = rows.last[0], rows.last[1] + 1
         else:
             seq, at_ms = (int(part) for part in stream_id.split("-"))
-        if rows and (seq, at_ms) <= rows[-1][:2]:
+        if (seq, at_ms) <= rows.last:
             raise Wrong("the id is not greater than the last one")
+        rows.last = (seq, at_ms)
         rows.append((seq, at_ms, fields))
         if bound:
             del rows[:-bound]
         return f"{seq}-{at_ms}"
+
+    def _xdel(self, key: str, *stream_ids: str) -> int:
+        rows, gone = self.stream(key), {_bound(each, 0) for each in stream_ids}
+        before = len(rows)
+        rows[:] = [row for row in rows if row[:2] not in gone]
+        return before - len(rows)
 
     def _xlen(self, key: str) -> int:
         return len(self.stream(key))
@@ -275,9 +317,9 @@ class Memory:
     def _xtrim(self, key: str, by: str, least: str) -> int:
         rows = self.stream(key)
         first = _bound(least, 0)
-        count = sum(row[:2] < first for row in rows)
-        del rows[:count]
-        return count
+        count = len(rows) - int(least) if by == "MAXLEN" else sum(row[:2] < first for row in rows)
+        del rows[: max(0, count)]
+        return max(0, count)
 
 
 def _score(text: str) -> float:
