@@ -31,6 +31,7 @@ class Flow:
     act: Callable[[Process, Box, str], object]
     check: Callable[[Stage, Box, str], None]
     quiet_s: float = 0.0
+    delivers: bool = False
 
 
 def asked(box: Box) -> dict[str, str]:
@@ -136,6 +137,14 @@ def watch_lives(stage: Stage, box: Box, account_id: str) -> None:
     assert float(stage.field(account_id, "watch_renewed_s")) > 0
 
 
+def everything_is_delivered(stage: Stage, box: Box, account_id: str) -> None:
+    """A batch may come again: what counts is when an event came first."""
+    log_equals_mailbox(stage, box, account_id)
+    query = {"account_id": account_id, "limit": "1000"}
+    told = stage.healthy.http.get("/mailbox/changes", params=query).raise_for_status().json()["changes"]
+    assert list({event["id"]: event for event in stage.receiver.events}.values()) == told
+
+
 def nothing_is_left(stage: Stage, box: Box, account_id: str) -> None:
     """Who was killed before the deletion was stored has answered nothing: the account is whole, and asked for again."""
     if stage.healthy.http.get(f"/accounts/{account_id}").status_code != 404:
@@ -155,5 +164,6 @@ FLOWS = (
     Flow("snapshot", snapshot_asked, sync, snapshot_is_whole),
     Flow("push", changed, push, log_equals_mailbox, QUIET_S),
     Flow("renewal", watch_due, ping, watch_lives),
+    Flow("delivery", changed, ping, everything_is_delivered, delivers=True),
     Flow("deletion", synced, delete, nothing_is_left),
 )

@@ -8,6 +8,7 @@
 Each play has a mailbox of its own and an empty Redis.
 """
 
+import base64
 import itertools
 import json
 import os
@@ -22,6 +23,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import httpx
+from standardwebhooks import Webhook
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
@@ -41,6 +43,7 @@ ROOT = Path(__file__).parents[2]
 API_KEY = "api-key"
 TOPIC = "projects/tidemark-local/topics/gmail"
 AUDIENCE = "https://tidemark.example/push-webhook/gmail"
+WEBHOOK_SECRET = "whsec_" + base64.b64encode(b"w" * 32).decode()
 START_TIMEOUT_S = 30.0
 QUIET_S = 1.6  # a look follows a push a second later
 PINGS_MAX = 60
@@ -104,10 +107,25 @@ def wait_until(true: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
+class Receiver:
+    """The app's endpoint: it takes what is signed, and keeps it in the order in which it came."""
+
+    def __init__(self) -> None:
+        self.events: list[dict[str, Any]] = []
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        request = Request(scope, receive)
+        self.events += Webhook(WEBHOOK_SECRET).verify(await request.body(), dict(request.headers))
+        await Response(status_code=204)(scope, receive, send)
+
+
 class Stage:
-    def __init__(self, **environment: str) -> None:
-        self._given = environment
+    """`delivers`: whether the log is pushed to `receiver` too."""
+
+    def __init__(self, *, delivers: bool = False) -> None:
+        self._delivers = delivers
         self._numbers = itertools.count(1)
+        self.receiver = Receiver()
 
     def __enter__(self) -> Self:
         self._folder = tempfile.TemporaryDirectory()
@@ -116,7 +134,8 @@ class Stage:
         self.bridge = create_app(self.valkey.port, "token")
         self.gmail = GmailEmulator(GmailSettings(quota_enforced=False))
         self.graph = GraphEmulator(Clock(), 1)
-        self._servers = [Server(app).start() for app in (self.bridge, self.gmail.app, self.graph.app, _notified)]
+        apps = (self.bridge, self.gmail.app, self.graph.app, _notified, self.receiver)
+        self._servers = [Server(app).start() for app in apps]
         self._zygote = subprocess.Popen(
             [sys.executable, "-m", "tests.crash.victim"],
             cwd=ROOT,
@@ -144,7 +163,12 @@ class Stage:
         self._folder.cleanup()
 
     def _environment(self) -> dict[str, str]:
-        redis, gmail, graph, notified = (server.url for server in self._servers)
+        redis, gmail, graph, notified, receiver = (server.url for server in self._servers)
+        webhook = {
+            "WEBHOOK_URL": f"{receiver}/events",
+            "WEBHOOK_SECRETS": WEBHOOK_SECRET,
+            "WEBHOOK_ALLOW_PRIVATE": "true",
+        }
         return {
             "UPSTASH_REDIS_REST_URL": redis,
             "UPSTASH_REDIS_REST_TOKEN": "token",
@@ -167,7 +191,7 @@ class Stage:
             "MICROSOFT_AUTHORITY_URL": graph,
             "INITIAL_SYNC_MESSAGES": "all",
             "OUTLOOK_PAGE_SIZE": "10",
-            **self._given,
+            **(webhook if self._delivers else {}),
         }
 
     def fork(self, port: int, kill_at: int, steps: str) -> int:
@@ -184,8 +208,9 @@ class Stage:
         return Process(self, kill_at)
 
     def address(self) -> str:
-        """A new mailbox at both providers; the Redis is emptied."""
+        """A new mailbox at both providers; the Redis is emptied, the receiver has seen nothing."""
         self.valkey.call("FLUSHALL")
+        self.receiver.events.clear()
         address = f"owner{next(self._numbers)}@example.com"
         self.gmail.add_mailbox(address)
         self.graph.add_mailbox(address)
