@@ -1,0 +1,396 @@
+"""What an answer does to the cursor, as whole values: links, rows shown, floors, ids to store, folders that change."""
+
+from dataclasses import replace
+from typing import Any
+
+import orjson
+import pytest
+
+from shared.core.errors import ContractBroken
+from shared.protocol.graph.chains import PIN_S, Answered, Mailbox, Row, answered, reconciled, table
+from shared.protocol.graph.cursor import BACKFILL, FIRST, LIVE, RESYNC, Chain, Cursor, Job
+from shared.protocol.graph.debts import Debts
+from shared.protocol.graph.delta import Asking
+from shared.protocol.graph.folders import FolderTable
+from shared.protocol.graph.known import Prefixes
+from shared.protocol.graph.message import Reading
+from shared.protocol.wire import Response
+
+ORIGIN = "https://graph.microsoft.com"
+OLD, NEXT = f"{ORIGIN}/v1.0/me/old?$deltatoken=1", f"{ORIGIN}/v1.0/me/next?$token=2"
+FOLDERS = Chain("", OLD, resting=True)
+CHANGED_S = 1_767_268_800.0  # 2026-01-01T12:00:00Z
+REMOVED: Row = {"id": "gone", "@removed": {"reason": "deleted"}}
+SPARSE: Row = {"id": "sparse", "isRead": True}
+
+
+def box(*names: str, asked: tuple[str, ...] | None = None, total: int = 1) -> Mailbox:
+    folders = FolderTable(None, asked)
+    for name in names or ("E", "F", "G"):
+        folders.shown({"id": name, "displayName": name, "isHidden": False, "totalItemCount": total})
+    return Mailbox(Asking(ORIGIN, 50, Reading("text", 1000)), folders, Prefixes(), Debts())
+
+
+def resting(name: str, **fields: Any) -> Chain:
+    return Chain(name, f"{OLD}&of={name}", resting=True, **{"floor_s": 0.0, **fields})
+
+
+def walk(**fields: Any) -> Chain:
+    return Chain("F", **{"origin": BACKFILL, **fields})
+
+
+def cursor(*chains: Chain, **fields: Any) -> Cursor:
+    return Cursor(FOLDERS, chains, **{"walked": 3, **fields})
+
+
+def came(identity: str, at_s: int, changed: str = "2026-01-01T12:00:00Z") -> Row:
+    """A row of a message that came `at_s` seconds after the start of the epoch."""
+    minutes, seconds = divmod(at_s, 60)
+    return {
+        "id": identity,
+        "receivedDateTime": f"1970-01-01T00:{minutes:02d}:{seconds:02d}Z",
+        "lastModifiedDateTime": changed,
+    }
+
+
+def page(*rows: Row, ended: bool = True) -> Response:
+    link = "@odata.deltaLink" if ended else "@odata.nextLink"
+    return Response(200, {}, orjson.dumps({"value": rows, link: NEXT}))
+
+
+def listed(*rows: Row, ended: bool = True) -> Response:
+    return Response(200, {}, orjson.dumps({"value": rows} | ({} if ended else {"@odata.nextLink": NEXT})))
+
+
+def refused(status: int, code: str) -> Response:
+    return Response(status, {}, orjson.dumps({"error": {"code": code}}))
+
+
+def told(of: Cursor, response: Response, at: Mailbox | None = None) -> Answered:
+    """To the request of the first message chain, or of the folder chain where there is none."""
+    return answered(at or box(), of, of.chains[0] if of.chains else of.folders, response)
+
+
+def emitted(chain: Chain, *rows: Row, **fields: Any) -> list[bool]:
+    return [emit for _, _, emit in told(cursor(chain, **fields), page(*rows)).shown]
+
+
+def test_what_comes_of_the_parts_of_a_batch_is_taken_together() -> None:
+    one: Row = {"id": "a"}
+    other: Row = {"id": "b"}
+    found = Answered(cursor(), [("F", one, True)], {"0.1/0": ["a"]}, "first")
+    found.add(Answered(cursor(resting("F")), [("G", other, False)], {"1.1/0": ["b"]}, "", said=True))
+    both: dict[str, Any] = {
+        "shown": [("F", one, True), ("G", other, False)],
+        "pages": {"0.1/0": ["a"], "1.1/0": ["b"]},
+        "said": True,
+    }
+    assert found == Answered(cursor(resting("F")), **both, reason="first")
+    found.add(Answered(cursor(), reason="second", said=False))
+    assert found == Answered(cursor(), **both, reason="second")
+
+
+# --- message chains
+
+
+def test_a_live_page_moves_the_link_and_shows_its_rows() -> None:
+    chain = resting("F", pass_=2, alone=True)
+    rows = (came("a", 20), REMOVED, SPARSE, came("b", 10))
+    after = replace(chain, link=NEXT, rows=3, oldest_s=10.0, seen_s=CHANGED_S, received_s=20.0, alone=False, read=True)
+    shown = [("F", rows[0], True), ("F", REMOVED, False), ("F", SPARSE, True), ("F", rows[3], True)]
+    found = told(cursor(chain, resting("G")), page(*rows))
+    assert found == Answered(cursor(after, resting("G")), shown)
+
+
+def test_a_live_page_with_more_behind_it_is_read_on_from() -> None:
+    chain = resting("F", rows=5, oldest_s=7.0, seen_s=1e12, received_s=99.0)
+    after = replace(chain, link=NEXT, resting=False, rows=6)
+    assert told(cursor(chain), page(came("a", 20), ended=False)).cursor == cursor(after)
+
+
+def test_what_has_no_time_moves_none() -> None:
+    found = told(cursor(resting("F")), page(SPARSE)).cursor.chains[0]
+    assert (found.rows, found.oldest_s, found.seen_s, found.received_s) == (1, None, 0.0, 0.0)
+
+
+def test_a_folder_that_appeared_while_live_is_read_like_a_walk_but_counts_as_live() -> None:
+    chain = walk(origin=LIVE, floor_s=5.0)
+    found = told(cursor(chain, wanted=1, pins=("p",)), page(came("a", 20), came("b", 10), ended=False))
+    assert [emit for _, _, emit in found.shown] == [True, True]
+    assert (found.cursor.walked, found.cursor.chains[0].origin) == (3, LIVE)
+    ended = told(found.cursor, page()).cursor
+    assert (ended.chains[0].origin, ended.chains[0].read, ended.walked, ended.pins) == ("", True, 3, ("p",))
+
+
+def test_a_walk_that_is_to_be_swept_stores_the_ids_that_it_shows() -> None:
+    at = box()
+    chain = walk(pass_=2, pages=4, rows=1)
+    rows = (came("a", 30), REMOVED, came("b", 10), came("c", 5))
+    found = told(cursor(chain, wanted=3), page(*rows, ended=False), at)
+    after = replace(chain, link=NEXT, rows=4, pages=5, oldest_s=10.0, seen_s=CHANGED_S, received_s=30.0)
+    shown = [("F", rows[0], True), ("F", REMOVED, False), ("F", rows[2], True), ("F", rows[3], False)]
+    ids = [at.ids.pack(each) for each in "abc"]
+    assert found == Answered(cursor(after, wanted=3, walked=4), shown, {"1.2/4": ids})
+    assert table(at, chain) == "1.2"
+
+
+def test_a_first_walk_stores_no_ids_and_a_live_page_neither() -> None:
+    assert told(cursor(walk()), page(came("a", 1))).pages == {}
+    assert told(cursor(resting("F", pass_=2)), page(came("a", 1))).pages == {}
+
+
+def test_at_its_end_a_walk_rests_and_leaves_its_floor() -> None:
+    found = told(cursor(walk(), wanted=5, pins=("p",)), page(came("a", 30), came("b", 10)))
+    after = Chain("F", NEXT, resting=True, rows=2, oldest_s=10.0, floor_s=10.0, seen_s=CHANGED_S, received_s=30.0)
+    assert found.cursor == cursor(after, wanted=5, walked=4)
+
+
+def test_the_pins_are_kept_while_anything_walks() -> None:
+    other = Chain("G", origin=BACKFILL)
+    assert told(cursor(walk(), other, wanted=0, pins=("p",)), page()).cursor.pins == ("p",)
+
+
+@pytest.mark.parametrize(
+    ("chain", "fields", "floor_s"),
+    [
+        (walk(oldest_s=7.0), {"since_s": 9.0}, 0.0),
+        (walk(oldest_s=7.0), {"since_s": 9.0, "wanted": 5}, 7.0),
+        (walk(), {"since_s": 9.0, "wanted": 5}, 9.0),
+        (walk(origin=RESYNC, floor_s=3.0, oldest_s=7.0), {"since_s": 9.0, "wanted": 5}, 3.0),
+    ],
+)
+def test_a_floor_is_the_oldest_named_or_the_connection_and_then_stays(
+    chain: Chain, fields: dict[str, Any], floor_s: float
+) -> None:
+    assert told(cursor(chain, **fields), page()).cursor.chains[0].floor_s == floor_s
+
+
+@pytest.mark.parametrize(("pass_", "sweeps"), [(0, ()), (1, ("F",))])
+def test_a_walk_whose_ids_were_stored_is_swept(pass_: int, sweeps: tuple[str, ...]) -> None:
+    assert told(cursor(walk(pass_=pass_)), page()).cursor.sweeps == sweeps
+
+
+def test_all_is_named_where_all_is_wanted() -> None:
+    assert emitted(walk(), came("a", 9), SPARSE) == [True, True]
+
+
+def test_a_first_walk_names_the_newest() -> None:
+    assert emitted(walk(rows=1), *(came(each, 9) for each in "abc"), wanted=3) == [True, True, False]
+    resync = walk(origin=RESYNC)  # a first walk that was lost with the cursor
+    assert emitted(resync, came("a", 9), came("b", 9), wanted=1) == [True, False]
+
+
+def test_from_now_on_names_what_came_since_but_for_what_was_there() -> None:
+    since_s = 400.0
+    at = int(since_s - PIN_S)
+    rows = (came("a", at), came("b", at - 1), came("pin", at + 50), SPARSE)
+    assert emitted(walk(), *rows, wanted=0, since_s=since_s, pins=("pin",)) == [True, False, False, False]
+
+
+def test_a_resync_names_what_is_above_the_floor_or_changed_since() -> None:
+    chain = walk(origin=RESYNC, floor_s=100.0, seen_s=CHANGED_S, oldest_s=100.0)
+    rows = (
+        came("floor", 100),
+        came("below", 99),
+        came("changed", 99, "2026-01-01T12:00:01Z"),
+        SPARSE,
+    )
+    found = told(cursor(chain, wanted=5), page(*rows))
+    assert [emit for _, _, emit in found.shown] == [True, False, True, True]
+    assert found.cursor.chains[0].seen_s == CHANGED_S
+    assert found.cursor.chains[0].oldest_s == 99.0
+
+
+def test_a_walk_s_changes_are_seen_but_for_a_resync() -> None:
+    first, again = (told(cursor(walk(origin=origin)), page(came("a", 1))) for origin in (BACKFILL, RESYNC))
+    assert (first.cursor.chains[0].seen_s, again.cursor.chains[0].seen_s) == (CHANGED_S, 0.0)
+
+
+# --- over quota
+
+
+def test_over_quota_the_list_is_read_and_it_is_said_once() -> None:
+    answer = refused(403, "ErrorQuotaExceeded")
+    chain = resting("F")
+    listing = cursor(replace(chain, listing=FIRST, alone=True), over_quota=True)
+    reason = "mailbox_over_quota"
+    assert told(cursor(chain), answer) == Answered(listing, reason=reason, said=True)
+    assert told(cursor(chain, over_quota=True), answer) == Answered(listing, reason=reason)
+
+
+def test_the_folder_chain_and_a_list_that_is_refused_are_put_off() -> None:
+    answer = refused(403, "ErrorQuotaExceeded")
+    assert told(cursor(), answer).cursor == replace(cursor(over_quota=True), folders=replace(FOLDERS, read=True))
+    found = told(cursor(resting("F", listing=NEXT), over_quota=True), answer)
+    assert found.cursor == cursor(resting("F", read=True), over_quota=True)
+
+
+def test_a_list_is_read_page_by_page_and_then_waits_with_its_old_link() -> None:
+    chain = resting("F", listing=FIRST)
+    of = cursor(chain, over_quota=True)
+    found = told(of, listed(came("a", 20), ended=False))
+    more = replace(chain, listing=NEXT, alone=True, rows=1, oldest_s=20.0, seen_s=CHANGED_S, received_s=20.0)
+    assert found == Answered(cursor(more, over_quota=True), [("F", came("a", 20), True)])
+    found = told(found.cursor, listed())
+    assert found == Answered(cursor(replace(more, listing="", alone=False, read=True), over_quota=True))
+
+
+def test_a_list_in_place_of_a_walk_ends_with_what_is_wanted_and_leaves_a_floor() -> None:
+    chain = walk(listing=FIRST, rows=1)
+    of = cursor(chain, over_quota=True, wanted=3)
+    found = told(of, listed(came("a", 20), ended=False)).cursor
+    assert (found.chains[0].listing, found.chains[0].origin, found.walked) == (NEXT, BACKFILL, 4)
+    found = told(found, listed(came("b", 10), ended=False)).cursor
+    after = Chain(
+        "F", origin=RESYNC, oldest_s=10.0, floor_s=10.0, seen_s=CHANGED_S, received_s=20.0, pass_=1, read=True
+    )
+    assert found == cursor(after, over_quota=True, wanted=3, walked=5)
+    everything = told(replace(of, wanted=None), listed(came("a", 20), ended=False)).cursor
+    assert everything.chains[0].listing == NEXT
+    live = told(cursor(resting("F", listing=FIRST), wanted=0), listed(ended=False)).cursor
+    assert live.chains[0].listing == NEXT
+
+
+def test_the_first_delta_page_says_that_there_is_room_again() -> None:
+    found = told(cursor(resting("F"), over_quota=True), page())
+    assert (found.said, found.cursor.over_quota) == (False, False)
+    assert told(cursor(resting("F")), page()).said is None
+
+
+# --- dead links and missing folders
+
+
+def test_a_dead_link_walks_its_folder_again_as_a_resync() -> None:
+    chain = resting("F", rows=4, seen_s=5.0, pass_=1)
+    after = Chain("F", origin=RESYNC, floor_s=0.0, seen_s=5.0, pass_=2)
+    dead = refused(410, "SyncStateNotFound")
+    assert told(cursor(chain), dead) == Answered(cursor(after, job=Job("delta_expired")))
+    assert told(cursor(chain, job=Job("asked_for")), dead) == Answered(cursor(after, job=Job("asked_for")))
+
+
+def test_a_first_walk_whose_link_is_dead_begins_again_and_is_no_resync() -> None:
+    found = told(cursor(walk(link=OLD)), refused(410, "SyncStateNotFound"))
+    assert found == Answered(cursor(walk(pass_=1)))
+
+
+def test_a_dead_folder_chain_forgets_what_it_has_shown() -> None:
+    found = told(cursor(shown=(1, 2)), refused(410, "SyncStateNotFound"))
+    assert found == Answered(replace(cursor(), folders=Chain("", origin=RESYNC, pass_=1)))
+
+
+@pytest.mark.parametrize(
+    ("of", "answer", "text"),
+    [
+        (cursor(walk()), refused(410, "Gone"), "the provider says that a first request has expired"),
+        (cursor(), refused(404, "ErrorItemNotFound"), "the provider does not find the folder chain"),
+    ],
+)
+def test_what_can_not_be_is_outside_the_contract(of: Cursor, answer: Response, text: str) -> None:
+    with pytest.raises(ContractBroken, match=f"^{text}$"):
+        told(of, answer)
+
+
+@pytest.mark.parametrize(
+    ("chain", "folders_read"),
+    [(resting("F", listing=NEXT), False), (walk(link=OLD), True), (walk(), True), (walk(origin=LIVE), True)],
+)
+def test_a_folder_that_is_not_found_waits_for_the_folder_chain(chain: Chain, folders_read: bool) -> None:
+    """Which is read again only where the folder was there before."""
+    of = replace(cursor(chain), folders=replace(FOLDERS, read=True))
+    after = replace(of, folders=replace(FOLDERS, read=folders_read))
+    found = told(of, refused(404, "ErrorItemNotFound"))
+    assert found == Answered(after.put(replace(chain, missing=True, read=True, listing="")))
+
+
+# --- folders
+
+
+def folder(identity: str, **fields: Any) -> Row:
+    return {"id": identity, "displayName": identity, "isHidden": False, "totalItemCount": 1, **fields}
+
+
+def test_the_first_walk_of_the_folders_gives_each_a_walk() -> None:
+    at = box("F")
+    of = Cursor(Chain("", origin=BACKFILL))
+    begun = told(of, page(folder("G"), {"id": "F", "@removed": {}}, ended=False), at).cursor
+    assert begun == Cursor(Chain("", NEXT, origin=BACKFILL), shown=(1,))
+    found = told(begun, page(folder("H")), at)
+    walks = (Chain("G", origin=BACKFILL), Chain("H", origin=BACKFILL))
+    assert found == Answered(Cursor(Chain("", NEXT, resting=True), walks, walked=0))
+
+
+def test_a_folder_that_appears_while_live_is_live_from_its_first_message_on() -> None:
+    rest = (resting("E"), resting("F"), resting("G"))
+    after = Cursor(Chain("", NEXT, resting=True, read=True), rest, walked=3)
+    found = answered(box(), cursor(*rest), FOLDERS, page(folder("H")))
+    assert found == Answered(after.put(Chain("H", origin=LIVE, floor_s=0.0)))
+    some = answered(box(), cursor(*rest, wanted=7, since_s=5.0), FOLDERS, page(folder("H"))).cursor
+    assert some.chain("H") == Chain("H", origin=LIVE, floor_s=5.0)
+
+
+def test_a_live_page_of_the_folders_does_not_count_what_it_shows() -> None:
+    rest = (resting("E"), resting("F"), resting("G"))
+    found = answered(box(), cursor(*rest), FOLDERS, page(folder("E"), ended=False)).cursor
+    assert found == replace(cursor(*rest), folders=replace(FOLDERS, link=NEXT, resting=False))
+
+
+def test_what_a_whole_walk_of_the_folders_again_has_not_shown_is_gone() -> None:
+    at = box()
+    at.folders.named("inbox", {"id": "E"})
+    again = Chain("", OLD, origin=RESYNC, pass_=1)
+    of = replace(cursor(resting("E"), resting("F"), resting("G"), shown=(2,)), folders=again)
+    found = answered(at, of, again, page())
+    folders = replace(again, link=NEXT, resting=True, origin="")
+    assert found == Answered(replace(cursor(resting("E"), resting("G"), sweeps=("F",)), folders=folders))
+    assert [each.id for each in at.folders.all_tracked()] == ["E", "G"]
+
+
+@pytest.mark.parametrize(
+    ("again", "ended"),
+    [(Chain("", OLD, origin=RESYNC, pass_=1), False), (Chain("", OLD, origin=BACKFILL), True), (FOLDERS, True)],
+)
+def test_nothing_is_gone_before_the_walk_has_ended_or_where_it_is_the_first(again: Chain, ended: bool) -> None:
+    at = box()
+    answered(at, replace(cursor(), folders=again), again, page(ended=ended))
+    assert [each.id for each in at.folders.all_tracked()] == ["E", "F", "G"]
+
+
+def test_a_folder_that_was_missing_but_is_there_is_walked_again() -> None:
+    missing = resting("F", missing=True, read=True)
+    of = cursor(resting("E"), missing, resting("G"))
+    after = Cursor(Chain("", NEXT, resting=True, read=True), of.chains, walked=3)
+    walked = after.put(missing.again())
+    assert answered(box(), of, FOLDERS, page()).cursor == replace(walked, job=Job("delta_expired"))
+    asked = answered(box(), replace(of, job=Job("asked_for")), FOLDERS, page()).cursor
+    assert asked == replace(walked, job=Job("asked_for"))
+
+
+def test_only_what_is_tracked_has_a_chain_and_only_what_is_gone_is_swept() -> None:
+    at = box("F", "G", "H", "I", asked=("f", "i", "I", "F"))
+    at.folders.lost("G")
+    at.folders.lost("I")
+    of = cursor(Chain("never shown", OLD), resting("F"), resting("G"), resting("H"), resting("I"))
+    assert reconciled(at, of) == cursor(resting("F"), sweeps=("G", "I"))
+
+
+def test_a_new_chain_has_no_bodies_where_few_of_many_are_wanted() -> None:
+    def light(total: int, wanted: int | None) -> bool:
+        return reconciled(box("F", total=total), cursor(wanted=wanted)).chains[0].light
+
+    assert [light(10, 5), light(11, 5), light(11, None)] == [False, True, False]
+
+
+def test_after_the_cursor_was_lost_the_walks_are_stored_and_resyncs() -> None:
+    at = box("F", "G", total=3)
+    chains = [Chain(each, origin=RESYNC, light=True, pass_=1) for each in "FG"]
+    lost = cursor(job=Job("cursor_lost"), wanted=1)
+    assert reconciled(at, lost) == replace(lost, chains=tuple(chains))
+    snapshot = cursor(job=Job("", content=True), wanted=1)
+    first = [Chain(each, origin=BACKFILL, light=True) for each in "FG"]
+    assert reconciled(at, snapshot) == replace(snapshot, chains=tuple(first))
+
+
+def test_what_was_tracked_before_and_has_no_chain_is_walked() -> None:
+    at = box("F", "G")
+    found = reconciled(at, cursor(), {"F"})
+    assert found == cursor(Chain("F", origin=BACKFILL), Chain("G", origin=LIVE, floor_s=0.0))
