@@ -7,16 +7,20 @@ from tests.conftest import RedisRest
 from tests.world import GmailWorld
 
 
-def kinds(entries: list[str]) -> list[tuple[str, str]]:
-    return [(kind, data["alert"]) for kind, data in map(orjson.loads, entries)]
+def said(entries: list[str]) -> list[tuple[str, str, str | None]]:
+    return [(kind, data["alert"], data["detail"]) for kind, data in map(orjson.loads, entries)]
 
 
 def test_an_alert_is_raised_once_and_cleared_once() -> None:
     entries, active = alerts.changed(frozenset(), {alerts.SLOW: "31 s", alerts.STALE: None})
-    assert (kinds(entries), active) == ([("alert.raised", "slow_sync")], frozenset({"slow_sync"}))
+    assert (said(entries), active) == ([("alert.raised", "slow_sync", "31 s")], frozenset({"slow_sync"}))
     assert alerts.changed(active, {alerts.SLOW: "40 s", alerts.STALE: None}) == ([], active)
     entries, active = alerts.changed(active, {alerts.SLOW: None, alerts.STALE: None})
-    assert (kinds(entries), active) == ([("alert.cleared", "slow_sync")], frozenset())
+    assert (said(entries), active) == ([("alert.cleared", "slow_sync", None)], frozenset())
+
+
+def test_an_alert_that_was_not_asked_about_stays() -> None:
+    assert alerts.changed(frozenset({"other"}), {alerts.STALE: "late"})[1] == {"other", "stale"}
 
 
 def test_what_is_raised_is_stored_as_a_sorted_list() -> None:

@@ -28,11 +28,13 @@ class Accounts:
 
     def __init__(self, *, moved: int = 0, answer: str = "") -> None:
         self.known: dict[str, str] = {}
+        self.expected: list[str] = []
         self.stored: dict[str, dict[str, str]] = {}
         self.moved = moved
         self.answer = answer
 
     async def find(self, provider: str, lookups: list[str]) -> tuple[str, str]:
+        assert provider == "gmail"
         for lookup in lookups:
             if lookup in self.known:
                 return self.known[lookup], lookup
@@ -41,6 +43,8 @@ class Accounts:
     async def connect(
         self, account_id: str, provider: str, address: str, expected: str, new: dict[str, str], known: dict[str, str]
     ) -> str:
+        assert provider == "gmail"
+        self.expected.append(expected)
         if self.moved:
             self.moved -= 1
             return "moved"
@@ -52,8 +56,13 @@ class Accounts:
         return "new" if fresh else "known"
 
 
+class LongTokens(SleepingClock):
+    def token(self) -> str:
+        return super().token() * 5
+
+
 async def connected(accounts: Accounts, account_id: str | None = None, grant: Grant = GRANT) -> Connected:
-    clock = SleepingClock()
+    clock = LongTokens()
     epoch = "e{:.0f}".format
     return await connect("gmail", "u1", account_id, grant, accounts, Sealing(), clock, epoch)  # type: ignore[arg-type]
 
@@ -61,17 +70,31 @@ async def connected(accounts: Accounts, account_id: str | None = None, grant: Gr
 async def test_a_new_address_is_a_new_account_with_a_pinned_cursor() -> None:
     accounts = Accounts()
     made = await connected(accounts)
-    assert made.created
-    fields = accounts.stored[made.account_id]
-    assert (fields["cursor"], fields["epoch"], fields["state"], fields["user_id"]) == (
-        "cursor",
-        f"e{START_S:.0f}",
-        "active",
-        "u1",
-    )
-    assert fields["refresh"] == f"{made.account_id}|gmail|refresh|refresh-1"
-    assert fields["access_until_s"] == f"{START_S + 3600:.0f}"
-    assert "reached" not in fields
+    assert made == Connected("acct_token0001token0001to", created=True)
+    sealed = f"{made.account_id}|gmail"
+    assert accounts.stored[made.account_id] == {
+        "refresh": f"{sealed}|refresh|refresh-1",
+        "access": f"{sealed}|access|access-1",
+        "access_until_s": f"{START_S + 3600:.0f}",
+        "email": f"{sealed}|email| Robin@Example.com ",
+        "granted_s": f"{START_S:.3f}",
+        "provider": "gmail",
+        "user_id": "u1",
+        "state": "active",
+        "reason": "",
+        "created_s": f"{START_S:.3f}",
+        "epoch": f"e{START_S:.0f}",
+        "cursor": "cursor",
+        "fence": "0",
+        "version": "0",
+        "hints": "0",
+        "served": "0",
+        "index_n": "0",
+        "step_released": "0",
+        "grant": "1",
+        "step": "",
+    }
+    assert accounts.expected == [""]
     assert accounts.known == {"new:robin@example.com": made.account_id}
 
 
@@ -85,9 +108,11 @@ async def test_a_known_address_goes_on_under_its_old_id_with_its_new_token() -> 
     accounts = Accounts()
     first = await connected(accounts)
     accounts.stored[first.account_id]["cursor"] = "far along"
-    again = await connected(accounts, "crm-1")
+    again = await connected(accounts, "crm-1", replace(GRANT, refresh_token="refresh-2"))
     assert again == Connected(first.account_id, created=False)
-    assert accounts.stored[first.account_id]["cursor"] == "far along"
+    fields = accounts.stored[first.account_id]
+    assert (fields["cursor"], fields["refresh"]) == ("far along", f"{first.account_id}|gmail|refresh|refresh-2")
+    assert accounts.expected == ["", first.account_id]
 
 
 async def test_an_address_is_found_by_an_older_key_too() -> None:
@@ -100,7 +125,7 @@ async def test_an_address_is_found_by_an_older_key_too() -> None:
 async def test_an_account_that_is_rebuilt_under_its_old_id_is_told_as_a_snapshot() -> None:
     accounts = Accounts()
     assert await connected(accounts, "crm-1") == Connected("crm-1", created=True)
-    assert accounts.stored["crm-1"]["cursor"].startswith("cursors")
+    assert accounts.stored["crm-1"]["cursor"] == "cursorstoken0001tok"
 
 
 @pytest.mark.parametrize(("answer", "slug"), [("taken", "account_id_taken"), ("deleting", "deleting")])
@@ -112,8 +137,9 @@ async def test_what_cannot_be_connected_is_told(answer: str, slug: str) -> None:
 
 async def test_a_connection_that_was_overtaken_looks_again_a_few_times() -> None:
     assert (await connected(Accounts(moved=2))).created
-    with pytest.raises(RetryLater):
+    with pytest.raises(RetryLater) as caught:
         await connected(Accounts(moved=3))
+    assert caught.value.after_s == 1.0
 
 
 def test_addresses_are_the_same_in_any_case() -> None:

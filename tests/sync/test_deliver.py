@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from shared.core.delivery import GIVEN_UP_AFTER_S, GIVEN_UP_ATTEMPTS, Answer
-from shared.sync.deliver import ACCOUNTS_AT_ONCE, Batch, Settled, deliver, deliver_due, settle
+from shared.sync.deliver import ACCOUNTS_AT_ONCE, DUE_MAX, Batch, Settled, deliver, deliver_due, settle
 from tests.sync.desk import START_S, SleepingClock
 
 BATCH = Batch("a1", "e1", 1, 2, ({"id": "a1.e1.1"}, {"id": "a1.e1.2"}))
@@ -25,22 +25,24 @@ class Desk:
 
     def __post_init__(self) -> None:
         self.clock = SleepingClock()
-        self.sent: list[tuple[str, int]] = []
+        self.sent: list[tuple[str, Sequence[Mapping[str, Any]], int]] = []
         self.settled: list[tuple[Settled | None, bool]] = []
         self.worked: list[str] = []
         self.asked = 0
 
     async def due(self, many: int) -> list[str]:
+        assert many == DUE_MAX
         self.asked += 1
         return self.accounts.pop(0) if self.accounts else []
 
     async def next(self, account_id: str, owner: str, settled: Settled | None, *, take: bool) -> Batch | None:
+        assert (account_id, owner) == ("a1", "token0001")
         self.settled.append((settled, take))
         failed = settled is not None and settled.verdict != "delivered"
         return self.batches.pop(0) if take and self.batches and not failed else None
 
     async def send(self, batch_id: str, events: Sequence[Mapping[str, Any]], attempt: int) -> Answer:
-        self.sent.append((batch_id, attempt))
+        self.sent.append((batch_id, events, attempt))
         await self.clock.sleep(self.takes_s)
         return self.answers.pop(0) if self.answers else Answer(200)
 
@@ -59,21 +61,30 @@ def batches(count: int) -> list[Batch]:
 async def test_batches_follow_each_other_until_there_is_none() -> None:
     desk = Desk(batches(3))
     assert [settled.verdict for settled in await desk.deliver()] == ["delivered"] * 3
-    assert [batch_id for batch_id, _ in desk.sent] == ["a1_e1_1-1", "a1_e1_2-2", "a1_e1_3-3"]
-    assert desk.settled[0] == (None, True)
+    assert desk.sent == [(f"a1_e1_{n}-{n}", BATCH.events, 0) for n in (1, 2, 3)]
+    assert [take for _, take in desk.settled] == [True] * 4
+    assert [settled and settled.batch.first for settled, _ in desk.settled] == [None, 1, 2, 3]
 
 
 async def test_a_failed_one_ends_it() -> None:
     desk = Desk(batches(3), [Answer(200), DOWN])
+    desk.batches[1] = replace(desk.batches[1], attempts=3, since_s=START_S)
     assert [settled.verdict for settled in await desk.deliver()] == ["delivered", "down"]
-    assert len(desk.sent) == 2
+    assert [attempt for _, _, attempt in desk.sent] == [0, 3]
 
 
 async def test_when_the_time_is_over_the_last_one_is_settled_and_none_is_taken() -> None:
     desk = Desk(batches(9), takes_s=10)
     assert len(await desk.deliver(budget_s=15)) == 2
     assert desk.settled[-1][1] is False
+    assert len(await Desk(batches(9), takes_s=10).deliver(budget_s=20)) == 2
     assert len(await Desk(batches(9)).deliver(budget_s=0)) == 1, "one is always tried"
+
+
+def test_what_became_of_a_batch_is_told_whole() -> None:
+    waits = Answer(503, "busy", retry_after_s=60.0)
+    assert settle(BATCH, waits, 0.5, START_S) == Settled(BATCH, "down", "busy", dead=False, next_s=START_S + 60)
+    assert settle(BATCH, DOWN, 0.3, START_S) == Settled(BATCH, "down", "http_500", dead=False, next_s=START_S + 3)
 
 
 def test_the_next_attempt_waits_longer_each_time() -> None:
@@ -109,3 +120,12 @@ async def test_a_ping_ends_with_its_time() -> None:
     await deliver_due(desk, desk.work, START_S + 20, desk.clock)
     assert ACCOUNTS_AT_ONCE <= len(desk.worked) < 40
     assert desk.asked == 1
+
+
+async def test_in_a_ping_whose_time_is_over_no_account_is_worked_on() -> None:
+    late = Desk(accounts=[["a1"]])
+    await deliver_due(late, late.work, START_S, late.clock)
+    assert (late.worked, late.asked) == ([], 0)
+    desk = Desk(accounts=[[f"a{n}" for n in range(ACCOUNTS_AT_ONCE + 1)]], takes_s=1)
+    await deliver_due(desk, desk.work, START_S + 1, desk.clock)
+    assert len(desk.worked) < ACCOUNTS_AT_ONCE + 1

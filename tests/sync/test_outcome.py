@@ -30,9 +30,12 @@ def test_the_performance_of_a_sync_is_told_in_figures() -> None:
         "quota_units": "1010",
     }
     assert performance(0, 0.0, 0.0, 1, 2)["messages_per_second"] == "0.00"
+    assert performance(1, 0.5, 0.0, 1, 2)["messages_per_second"] == "2.00"
 
 
 def test_the_totals_of_an_account_are_numbers_and_begin_at_nothing() -> None:
     assert totals({}) == {"syncs": 0, "messages": 0, "duration_s": 0, "api_calls": 0, "quota_units": 0}
-    found = totals({"sum:syncs": "2", "sum:message_count": "7", "sum:duration": "1.25"})
-    assert (found["syncs"], found["messages"], found["duration_s"]) == (2, 7, 1.25)
+    names = ("syncs", "message_count", "duration", "api_calls", "quota_units")
+    found = totals({f"sum:{name}": value for name, value in zip(names, ("2", "7", "1.2345", "3", "40"), strict=True)})
+    assert found == {"syncs": 2, "messages": 7, "duration_s": 1.234, "api_calls": 3, "quota_units": 40}
+    assert all(isinstance(found[name], int) for name in ("syncs", "messages", "api_calls", "quota_units"))

@@ -55,11 +55,12 @@ async def test_a_notification_is_one_hint_an_account() -> None:
 
 def test_the_strongest_ask_wins_and_what_is_forged_is_left_out() -> None:
     items = [
+        Item("s-1", "forged", "recreate"),
         Item("s-1", state()),
         Item("s-1", state(), "reauthorize"),
         Item("s-2", state(nonce="othernonce"), "recreate"),
+        Item("s-3", state(), "recreate"),
         Item("s-1", state(), "reauthorize"),
-        Item("s-1", "forged", "recreate"),
     ]
     assert intake.coalesced(items, [KEY]) == [("a1", "recreate", "s-2")]
 
@@ -70,13 +71,15 @@ def test_the_strongest_ask_wins_and_what_is_forged_is_left_out() -> None:
         ([{"more": False}], []),
         ([{"more": True}, {"more": False}], []),
         ([{"more": True, "retry_after_s": 5.0}, {"more": False}], [5.0]),
+        ([{"more": True, "retry_after_s": intake.WAITED_MAX_S}, {"more": False}], [intake.WAITED_MAX_S]),
         ([{"more": True, "retry_after_s": intake.WAITED_MAX_S + 1}], []),
+        ([{"more": True, "retry_after_s": None}, {"more": False}], []),
         ([{"more": True, "retry_after_s": 2.0}] * intake.FOLLOWED_MAX, [2.0] * (intake.FOLLOWED_MAX - 1)),
         ([StoreDown("gone"), {"more": False}], [1.0]),
     ],
 )
 async def test_a_woken_mailbox_is_followed_for_a_while(results: list[Any], slept: list[float]) -> None:
-    left, waits = list(results), []
+    left, waits, last = list(results), [], results[-1]
 
     async def sync() -> dict[str, Any]:
         result = left.pop(0)
@@ -87,5 +90,15 @@ async def test_a_woken_mailbox_is_followed_for_a_while(results: list[Any], slept
     async def sleep(seconds: float) -> None:
         waits.append(seconds)
 
-    await intake.follow(sync, sleep)
+    assert await intake.follow(sync, sleep) == last
     assert (left, waits) == ([], slept)
+
+
+async def test_a_store_that_stays_away_is_told_as_a_sync_that_has_more_to_do() -> None:
+    async def sync() -> dict[str, Any]:
+        raise StoreDown("gone")
+
+    async def sleep(seconds: float) -> None:
+        assert seconds == 1.0
+
+    assert await intake.follow(sync, sleep) == {"status": "store_down", "more": True, "retry_after_s": 1.0}

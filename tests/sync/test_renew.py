@@ -5,20 +5,29 @@ from typing import Any
 
 import pytest
 
-from shared.adapters.clock import SystemClock
 from shared.core.errors import LeaseLost, ProviderDown, StoreDown, TidemarkError
-from shared.core.watch import Watch, WatchFailed
+from shared.core.watch import RETRY_S, Watch, WatchFailed
 from shared.protocol.wire import Request, Response
-from shared.sync.renew import TESTING_LIFE_S, TESTING_REASON, carry_out, renew, why_lost
+from shared.sync.renew import (
+    TESTING_EARLY_S,
+    TESTING_LATE_S,
+    TESTING_LIFE_S,
+    TESTING_REASON,
+    carry_out,
+    renew,
+    why_lost,
+)
+from tests.sync.desk import START_S, SleepingClock
 
 
 class Watched:
-    """Keeps what it was told."""
+    """Keeps what it was told of its only account."""
 
     def __init__(self) -> None:
         self.told: list[tuple[dict[str, str], str, str]] = []
 
     async def watched(self, account_id: str, fields: Mapping[str, str], asked: str, event: str) -> None:
+        assert account_id == "a1"
         self.told.append((dict(fields), asked, event))
 
 
@@ -40,9 +49,11 @@ async def test_a_plan_is_carried_out_to_its_result() -> None:
 
 async def test_a_success_is_kept_and_takes_what_was_asked_for() -> None:
     store = Watched()
-    assert await renew("a1", {"watch_ask": "recreate"}, plan(), fine, store, SystemClock(), 10.0) == ""
-    ((fields, asked, event),) = store.told
-    assert (fields["watch_until_s"], asked, event) == ("400.000", "recreate", "")
+    for fields in ({"watch_ask": "recreate"}, {}):
+        assert await renew("a1", fields, plan(), fine, store, SleepingClock(), 10.0) == ""
+    (kept, asked, event), (_, nothing, _) = store.told
+    assert (kept["watch_until_s"], kept["watch_renewed_s"]) == ("400.000", f"{START_S:.3f}")
+    assert (asked, nothing, event) == ("recreate", "", "")
 
 
 @pytest.mark.parametrize(
@@ -50,11 +61,13 @@ async def test_a_success_is_kept_and_takes_what_was_asked_for() -> None:
 )
 async def test_a_failure_is_noted_and_told_once(error: TidemarkError, reason: str) -> None:
     store = Watched()
-    assert await renew("a1", {}, plan(error), fine, store, SystemClock(), 10.0) == reason
-    await renew("a1", {"watch_lapsing": "1"}, plan(error), fine, store, SystemClock(), 10.0)
-    (first, _, event), (second, _, silent) = store.told
-    assert first["watch_reason"] == second["watch_reason"] == reason
-    assert ("watch_lapsing" in event, silent) == (True, "")
+    soon = {"watch_until_s": str(START_S + 9), "watch_ask": "recreate"}
+    assert await renew("a1", soon, plan(error), fine, store, SleepingClock(), 10.0) == reason
+    for fields in (soon | {"watch_lapsing": "1"}, {"watch_until_s": str(START_S + 11)}):
+        assert await renew("a1", fields, plan(error), fine, store, SleepingClock(), 10.0) == reason
+    failed = {"watch_retry_s": f"{START_S + RETRY_S:.3f}", "watch_reason": reason}
+    told = (failed | {"watch_lapsing": "1"}, "", f'["account.watch_lapsing",{{"reason":"{reason}"}}]')
+    assert store.told == [told, (failed, "", ""), (failed, "", "")]
 
 
 @pytest.mark.parametrize("error", [StoreDown("gone"), LeaseLost("gone")])
@@ -63,16 +76,17 @@ async def test_what_ends_the_sync_is_not_caught(error: TidemarkError) -> None:
         raise error
 
     with pytest.raises(type(error)):
-        await renew("a1", {}, plan(), broken, Watched(), SystemClock(), 10.0)
+        await renew("a1", {}, plan(), broken, Watched(), SleepingClock(), 10.0)
 
 
 @pytest.mark.parametrize(
     ("changes", "reason", "age_s", "said"),
     [
         ({}, "invalid_grant", TESTING_LIFE_S, TESTING_REASON),
-        ({}, "invalid_grant", TESTING_LIFE_S + 6 * 3600, TESTING_REASON),
-        ({}, "invalid_grant", TESTING_LIFE_S - 6 * 3600, "invalid_grant"),
-        ({}, "invalid_grant", TESTING_LIFE_S + 24 * 3600, "invalid_grant"),
+        ({}, "invalid_grant", TESTING_LIFE_S - TESTING_EARLY_S, TESTING_REASON),
+        ({}, "invalid_grant", TESTING_LIFE_S + TESTING_LATE_S, TESTING_REASON),
+        ({}, "invalid_grant", TESTING_LIFE_S - TESTING_EARLY_S - 1, "invalid_grant"),
+        ({}, "invalid_grant", TESTING_LIFE_S + TESTING_LATE_S + 1, "invalid_grant"),
         ({}, "invalid_rapt", TESTING_LIFE_S, "invalid_rapt"),
         ({"provider": "outlook"}, "invalid_grant", TESTING_LIFE_S, "invalid_grant"),
         ({"granted_s": None}, "invalid_grant", TESTING_LIFE_S, "invalid_grant"),
