@@ -25,6 +25,7 @@ import functions.app
 from shared.adapters.http_client import HttpClient
 from shared.adapters.light_http import LightHttp
 from shared.adapters.redis_client import RedisClient
+from shared.protocol.gmail import history
 
 LOADED = (functions.app, google.oauth2.credentials, msal)
 APP = Path(__file__).parents[2] / "functions" / "app.py"
@@ -61,6 +62,7 @@ class Steps:
 
 def serve(port: int, kill_at: int, steps: str) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    history.LATE_S = 0.05  # the stand-in shows history at once here: hundreds of kills need not wait for it
     Steps(steps, kill_at).listen()
     asgi = functions_framework.aio.create_asgi_app("app", str(APP))  # type: ignore[no-untyped-call]
     uvicorn.run(asgi, host="127.0.0.1", port=port, log_level="critical", lifespan="off")
