@@ -80,7 +80,8 @@ class Receiver:
         status = self.answers[0] if len(self.answers) == 1 else self.answers.pop(0)
         if not signed(headers, body, self.secret):
             status = 401
-        self.requests.append(Delivered(scope["path"], headers, body, status))
+        query = scope["query_string"].decode()
+        self.requests.append(Delivered(scope["path"] + (f"?{query}" if query else ""), headers, body, status))
         told = [(name.encode(), value.encode()) for name, value in self.headers.items()]
         await send({"type": "http.response.start", "status": status, "headers": told})
         await send({"type": "http.response.body", "body": self.body})

@@ -116,6 +116,8 @@ def test_push_needs_topic_audience_and_service_account() -> None:
         ("GMAIL_API_URL", "https://gmail.googleapis.com/v1", "has a path; accepted: an https origin"),
         ("GMAIL_API_URL", "http://gmail.googleapis.com", "is plain http to another machine"),
         ("GRAPH_API_URL", "ftp://graph.microsoft.com", "is not an http or https URL"),
+        ("GOOGLE_TOKEN_URL", "https://oauth2.googleapis.com/token?x=1", "has a query or fragment"),
+        ("WEBHOOK_URL", "https://app.example/hook?x=1#y", "has a query or fragment"),
         ("GRAPH_API_URL", "https://graph.microsoft.com?x=1", "has a query or fragment"),
         ("GRAPH_API_URL", "https://a:99999", "is not a URL"),
         ("GRAPH_API_URL", "https://a\\@b", "is not a URL"),

@@ -71,7 +71,9 @@ class WebhookSink:
         try:
             answer = await self._http.send(
                 f"{parts.scheme}://{literal}:{port}",
-                Request("POST", parts.path or "/", headers=headers, body=body),
+                Request(
+                    "POST", (parts.path or "/") + (f"?{parts.query}" if parts.query else ""), headers=headers, body=body
+                ),
                 timeout_s=REQUEST_TIMEOUT_S,
                 body_bytes_max=ANSWER_BYTES_MAX,
                 tls_name=host if parts.scheme == "https" else "",

@@ -185,7 +185,7 @@ SETTINGS: tuple[Setting, ...] = (
     _s("MICROSOFT_TENANT", "common", _TENANT, "its tenant"),
     _s("GRAPH_API_URL", "https://graph.microsoft.com", _ORIGIN, "Graph's origin"),
     _s("MICROSOFT_AUTHORITY_URL", "https://login.microsoftonline.com", _ORIGIN, "the part before the tenant"),
-    _s("WEBHOOK_URL", None, _URL, "where change events are pushed"),
+    _s("WEBHOOK_URL", None, p.url(query_allowed=True), "where change events are pushed"),
     _s("WEBHOOK_SECRETS", None, p.webhook_secrets(), "Standard Webhooks secrets, newest first"),
     _s("WEBHOOK_ALLOW_PRIVATE", "false", p.switch(), "whether private addresses may be connected to"),
 )

@@ -130,7 +130,7 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _checked_url(text: str, *, path_allowed: bool) -> str:
+def _checked_url(text: str, *, path_allowed: bool, query_allowed: bool = False) -> str:
     if not re.fullmatch(r"[!-~]{1,2048}", text) or set(text) & set('\\"<>^`{|}'):
         raise Bad("is not a URL")
     try:
@@ -144,15 +144,18 @@ def _checked_url(text: str, *, path_allowed: bool) -> str:
         raise Bad("holds a user name or password")
     if parts.scheme == "http" and not _is_loopback(host):
         raise Bad("is plain http to another machine")
-    if parts.query or parts.fragment or "?" in text or "#" in text:
+    if "#" in text or ("?" in text and not query_allowed):
         raise Bad("has a query or fragment")
     if not path_allowed and parts.path.strip("/"):
         raise Bad("has a path")
-    return text.rstrip("/")
+    return text if "?" in text else text.rstrip("/")
 
 
-def url() -> Parser:
-    return Parser(lambda text: _checked_url(text, path_allowed=True), "an https URL, or http to loopback")
+def url(*, query_allowed: bool = False) -> Parser:
+    return Parser(
+        lambda text: _checked_url(text, path_allowed=True, query_allowed=query_allowed),
+        "an https URL, or http to loopback",
+    )
 
 
 def origin() -> Parser:

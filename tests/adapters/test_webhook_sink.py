@@ -53,6 +53,14 @@ async def test_the_library_verifies_a_batch(receiver: Receiver) -> None:
     assert came.headers["host"] == receiver.url.split("/")[2]
 
 
+async def test_a_query_of_the_url_is_kept(receiver: Receiver) -> None:
+    """Many endpoints tell their callers apart by it."""
+    url = f"{receiver.url}?tenant=a%20b&x=/"
+    assert await sink(url, WEBHOOK_ALLOW_PRIVATE="true").send("a1_e1_1-1", EVENTS, 0) == Answer(200)
+    (came,) = receiver.requests
+    assert came.path == "/hook?tenant=a%20b&x=/"
+
+
 async def test_a_tampered_body_id_or_time_fails(receiver: Receiver) -> None:
     await sent(receiver)
     (came,) = receiver.requests
