@@ -32,6 +32,7 @@ class Table:
     parts: dict[str, Response] = field(default_factory=dict)
     parked: dict[str, Parked] = field(default_factory=dict)
     outage: Outage | None = None
+    unnamed: str = ""
 
     def __post_init__(self) -> None:
         self.desk = Desk([batched(self.part)])
@@ -49,6 +50,7 @@ class Table:
             TAG,
             self.parked,
             self.outage,
+            self.unnamed,
         )
 
     def part(self, key: str) -> Response:
@@ -56,6 +58,7 @@ class Table:
         return self.parts.get(key) or answer(resource(key[2:], ["INBOX"], 50, received_ms=int(RECEIVED_S * 1000)))
 
     async def read(self, account_id: str, ids: Any) -> Any:
+        assert account_id == "a1"
         return [self.index.get(packed) for packed, _ in ids], [self.cache.get(each) for _, each in ids]
 
     def know(self, message_id: str, version: int, *labels: str) -> str:

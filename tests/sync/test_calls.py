@@ -83,6 +83,12 @@ async def test_a_refusal_for_rate_is_sat_out() -> None:
     assert desk.lease.failures == 0
 
 
+async def test_after_a_refusal_for_rate_a_second_passes_at_least() -> None:
+    desk = Desk([SLOW_DOWN, OK], jitter=0.0)
+    await desk.calls.ask(REQUEST)
+    assert desk.clock.slept == [1.0]
+
+
 async def test_the_provider_is_not_asked_more_often_than_allowed() -> None:
     desk = Desk([SLOW_DOWN])
     with pytest.raises(Throttled) as caught:
@@ -102,6 +108,42 @@ async def test_a_wait_that_is_too_long_to_be_sat_out_is_told(budget_s: float) ->
     assert (caught.value.after_s, desk.waited_s) == (asked_s, 0)
 
 
+@pytest.mark.parametrize(("asked_s", "budget_s"), [("20", 300.0), ("5", 5.0)])
+async def test_a_wait_of_a_third_of_the_lease_or_of_all_that_is_left_is_sat_out(asked_s: str, budget_s: float) -> None:
+    response = answer({"error": {"code": 429, "errors": [{"reason": "rateLimitExceeded"}]}}, 429)
+    response.headers["retry-after"] = asked_s  # type: ignore[index]
+    desk = Desk([response, OK], budget_s=budget_s)
+    await desk.calls.ask(REQUEST)
+    assert desk.clock.slept == [float(asked_s)]
+    down = answer({}, 503)
+    down.headers["retry-after"] = asked_s  # type: ignore[index]
+    desk = Desk([down, OK], budget_s=budget_s)
+    await desk.calls.ask(REQUEST)
+    assert desk.clock.slept == [float(asked_s)]
+
+
+@pytest.mark.parametrize(("asked_s", "budget_s"), [("21", 300.0), ("6", 5.0)])
+async def test_a_longer_pause_of_a_provider_that_is_down_is_told(asked_s: str, budget_s: float) -> None:
+    down = answer({}, 503)
+    down.headers["retry-after"] = asked_s  # type: ignore[index]
+    desk = Desk([down], budget_s=budget_s)
+    with pytest.raises(ProviderDown) as caught:
+        await desk.calls.ask(REQUEST)
+    assert (caught.value.after_s, desk.calls.api_calls) == (float(asked_s), 1)
+
+
+def test_a_task_that_begins_with_a_wait_is_late_if_a_second_is_not_left_behind_it() -> None:
+    calls = Desk([OK], budget_s=5.0).calls
+    assert calls.left_s() == 5.0
+    assert [calls.late(wait_s) for wait_s in (0.0, 4.0, 4.5)] == [False, False, True]
+
+
+async def test_a_500_counts_for_the_breaker_too() -> None:
+    desk = Desk([refusal(500, "backendError"), OK])
+    await desk.calls.ask(REQUEST)
+    assert desk.lease.failures == 1
+
+
 async def test_a_refusal_for_quota_empties_our_bucket_too() -> None:
     desk = Desk([QUOTA, OK], governor=Governor.per_minute(6000))
     await desk.calls.ask(REQUEST)
@@ -119,9 +161,9 @@ async def test_no_answer_is_a_failure_that_is_tried_again_and_counted_by_the_bre
 
 async def test_a_provider_that_stays_down_is_told_after_three_attempts() -> None:
     desk = Desk([None])
-    with pytest.raises(ProviderDown):
+    with pytest.raises(ProviderDown) as caught:
         await desk.calls.ask(REQUEST)
-    assert (desk.calls.api_calls, desk.calls.healthy) == (3, False)
+    assert (desk.calls.api_calls, desk.calls.healthy, caught.value.after_s) == (3, False, 4.0)
 
 
 async def test_an_answer_that_is_not_the_providers_word_is_asked_for_again_but_opens_no_breaker() -> None:
@@ -198,6 +240,9 @@ async def test_a_long_wait_is_slept_in_thirds_of_the_lease_which_is_renewed() ->
     await desk.calls.rest(50)
     assert desk.clock.slept == [20, 20, 10]
     assert desk.lease.renewals == 2
+    await desk.calls.rest(0.5)
+    await desk.calls.rest(0.0)
+    assert (desk.clock.slept[3:], desk.calls.waited_s) == ([0.5], 50.5)
 
 
 async def test_a_step_starts_no_more_reads_than_a_third_of_the_lease_lets_through() -> None:
@@ -253,8 +298,12 @@ async def test_failed_parts_are_backed_off_for_within_the_budget() -> None:
     await desk.calls.back_off(1)
     await desk.calls.back_off(3)
     assert desk.clock.slept == [1.0, 4.0]
-    with pytest.raises(BudgetSpent):
-        await desk.calls.back_off(5)
+    with pytest.raises(BudgetSpent) as caught:
+        await desk.calls.back_off(4)
+    assert caught.value.after_s == 8.0
+    exact = Desk([OK], budget_s=4)
+    await exact.calls.back_off(3)
+    assert exact.clock.slept == [4.0]
 
 
 async def test_a_lock_out_without_a_time_is_waited_for_like_any_refusal() -> None:
@@ -270,3 +319,10 @@ async def test_what_may_fail_is_asked_plainly() -> None:
     assert (desk.provider.refreshed, desk.calls.api_calls, desk.calls.units) == (1, 2, 4)
     with pytest.raises(ProviderDown):
         await Desk([None]).calls.plainly(REQUEST)
+    assert (await Desk([EXPIRED]).calls.plainly(REQUEST)).status == 401
+
+
+async def test_what_is_asked_plainly_is_paced_too() -> None:
+    desk = Desk([OK], governor=Governor.per_minute(6000))
+    await desk.calls.plainly(BATCH)
+    assert desk.calls.saved_s() == pytest.approx(BATCH.units / 100)

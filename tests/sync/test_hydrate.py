@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from shared.core.errors import AccessExpired, AuthorizationLost, BudgetSpent, ProviderDown, Throttled
 from shared.core.quota import Governor, Window
 from shared.protocol.step import Failed, Fetched, Gone, Want
@@ -124,15 +126,36 @@ async def test_refusals_without_any_progress_come_to_an_end() -> None:
     room = Room(lambda key: BUSY)
     read = await room.read("m0", "m1")
     assert isinstance(read.error, Throttled)
-    assert read.results == {}
-    assert len(room.batches) == 4
+    assert (read.results, read.error.after_s) == ({}, 16.0)
+    assert (len(room.batches), room.desk.clock.slept) == (4, [2.0, 4.0, 8.0])
+
+
+def pause(until: str) -> Response:
+    said = {"error": {"code": 429, "message": f"Retry after {until}", "errors": [{"reason": "rateLimitExceeded"}]}}
+    return answer(said, 429)
+
+
+LATE = pause("2025-11-25T00:00:09.000Z")
+
+
+@pytest.mark.parametrize(("response", "slept"), [(BUSY, []), (QUOTA, [1.0]), (LATE, [9.0])])
+async def test_the_rest_waits_for_a_refused_part_only_where_a_pause_is_named_or_the_quota_is_spent(
+    response: Response, slept: list[float]
+) -> None:
+    room = Room(only("m-m0", response), fine, window=Window(2, 2, 2))
+    assert len((await room.read("m0", "m1", "m2", "m3")).results) == 4
+    assert room.desk.clock.slept == slept
+
+
+async def test_the_rest_waits_for_a_refused_part_where_nothing_else_got_through() -> None:
+    room = Room(only("m-m0", BUSY), fine, window=Window(1, 1, 1))
+    assert len((await room.read("m0", "m1")).results) == 2
+    assert room.desk.clock.slept == [2.0]
 
 
 async def test_of_several_refusals_the_longest_wait_counts() -> None:
-    until = "2025-11-25T00:00:09.000Z"
-    said = {"error": {"code": 429, "message": f"Retry after {until}", "errors": [{"reason": "rateLimitExceeded"}]}}
-    late = answer(said, 429)
-    room = Room(lambda key: {"m-m0": BUSY, "m-m1": late, "m-m2": BUSY}[key], fine)
+    early = pause("2025-11-25T00:00:04.000Z")
+    room = Room(lambda key: {"m-m0": BUSY, "m-m1": LATE, "m-m2": early}[key], fine)
     await room.read("m0", "m1", "m2")
     assert room.desk.clock.slept == [9.0]
 

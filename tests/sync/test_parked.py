@@ -20,6 +20,7 @@ def test_each_invocation_in_which_it_fails_is_counted_once() -> None:
     [
         ({}, 1600.0, True),
         ({}, 1599.0, False),
+        ({"attempts": 3}, 1600.0, True),
         ({"attempts": 2}, 1600.0, False),
         ({"invocations": 2}, 1600.0, False),
         ({"others_read": False}, 1600.0, False),

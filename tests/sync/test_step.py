@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from shared.core import change
 from shared.core.errors import Throttled
 from shared.core.message import whole
 from shared.protocol import cached
@@ -24,6 +25,7 @@ async def test_an_unknown_message_is_read_and_said_as_created() -> None:
     kind, data = event(effect)
     assert (kind, data["origin"], data["message"]["id"]) == ("message.created", "live", "m")
     assert effect.index == table.desk.stream.labels.pack(Known(50, frozenset({"INBOX"})))
+    assert (effect.message_id, effect.packed, effect.said, effect.thread_id) == ("m", pack_id("m"), "created", "t-m")
     assert cached.unpack(effect.cache, TAG) == Fetched(whole(data["message"]), "50")  # type: ignore[arg-type]
     assert (effects.settled, effects.oldest_s, effects.error) == (["m"], RECEIVED_S, None)
 
@@ -41,7 +43,9 @@ async def test_labels_of_a_known_message_are_said_without_a_read() -> None:
         "message.updated",
         {"message_id": "m", "patch": {"labels": ["INBOX", "STARRED"], "flagged": True}},
     ]
-    assert (table.asked, effect.cache) == ([], None)
+    known = table.desk.stream.labels.pack(Known(50, frozenset({"INBOX", "STARRED"})))
+    assert effect == Effect("m", pack_id("m"), "updated", effect.event, known)
+    assert table.asked == []
 
 
 async def test_a_known_message_that_may_be_gone_is_confirmed_by_a_read() -> None:
@@ -51,7 +55,8 @@ async def test_a_known_message_that_may_be_gone_is_confirmed_by_a_read() -> None
     effects = await table.come_to(*(Fact(each, version="50", gone=True) for each in ("m", "n", "o")))
     assert sorted(said(effects)) == [("deleted", "m"), ("updated", "n")]
     assert effects.settled == ["m", "n", "o"]
-    assert next(each for each in effects.of if each.said == "deleted").index is None
+    deleted = next(each for each in effects.of if each.said == "deleted")
+    assert deleted == Effect("m", pack_id("m"), "deleted", change.deleted("m"))
 
 
 async def test_a_cached_message_serves_if_it_is_new_enough() -> None:
@@ -104,8 +109,9 @@ async def test_what_a_snapshot_cannot_name_is_unknown_from_then_on() -> None:
     table.know("n", 40, "INBOX")
     effects = await table.come_to(Fact("m", content=True), Fact("n", content=True), step=NAMING)
     dropped = next(effect for effect in effects.of if effect.message_id == "m")
-    assert (dropped.said, dropped.event, dropped.index) == ("", "", None)
+    assert dropped == Effect("m", pack_id("m"))
     assert list(table.steps.parked) == ["m"]
+    assert sorted(effects.settled) == ["m", "n"]
 
 
 async def test_a_known_message_that_is_named_anew_only_gets_its_difference() -> None:
@@ -134,13 +140,22 @@ def test_effects_are_grouped_by_their_bytes(monkeypatch: pytest.MonkeyPatch) -> 
     assert [len(group) for group in effects.groups(1 << 40)] == [2, 1, 1, 1]
     assert [len(group) for group in effects.groups(500)] == [1, 1, 1, 1, 1]
     assert list(Effects().groups(500)) == []
+    assert [len(group) for group in Effects([small] * 6).groups(800)] == [2, 2, 2]
+    assert [len(group) for group in Effects([small] * 6).groups(799)] == [1] * 6
+
+
+def test_an_effect_is_as_large_as_what_is_stored_of_it() -> None:
+    assert Effect("a", "a", event="ü").size_bytes == 102
+    assert Effect("a", "a", event="ü", cache="text").size_bytes == 106
 
 
 def test_a_step_is_filled_with_events_index_and_cache() -> None:
-    created = Effect("a", "pa", "created", "event-a", "index-a", "text-a")
+    created = Effect("a", "pa", "created", "event-a", "index-a", "text-a", "thread-a")
+    alone = Effect("d", "pd", "created", "event-d", "index-d", "")
     patched = Effect("b", "pb", "updated", "event-b", "index-b")
     dropped = Effect("c", "pc")
-    append = fill(Append("1.1"), [created, patched, dropped])
-    assert append.events == ["event-a", "event-b"]
-    assert append.index == {"pa": "index-a", "pb": "index-b", "pc": None}
-    assert append.cache == {"a": "text-a", "c": None}
+    append = fill(Append("1.1"), [created, patched, dropped, alone])
+    assert append.events == ["event-a", "event-b", "event-d"]
+    assert append.index == {"pa": "index-a", "pb": "index-b", "pc": None, "pd": "index-d"}
+    assert append.cache == {"a": "text-a", "c": None, "d": ""}
+    assert append.threads == [("thread-a", "a")]

@@ -1,12 +1,16 @@
 """Messages that can't be read: parked, said, tried again in turn; and what is an outage instead."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from shared.core.errors import ProviderDown
+from shared.protocol.gmail.known import pack_id
 from shared.protocol.step import Fact
+from shared.sync import parked
 from shared.sync.parked import Outage, Parked
+from shared.sync.step import READ_NAMED_MAX, Effect, Patience, Steps
 from tests.sync.desk import START_S
 from tests.sync.table import BROKEN, GONE, Table, event, said
 
@@ -30,10 +34,12 @@ PARKED = Parked("t", START_S - 700, "backendError", attempts=6, invocations=2, o
 
 
 async def test_a_message_that_has_failed_for_long_is_said_to_be_quarantined_once() -> None:
-    table = Table({"m-m": BROKEN}, {"m": PARKED})
+    table = Table({"c-m": BROKEN}, {"m": PARKED})
+    known = table.know("m", 40, "INBOX")
     (effect,) = (await table.come_to(*table.steps.first_facts())).of
     assert event(effect) == ["message.quarantined", {"message_id": "m", "reason": "backendError", "attempts": 9}]
-    assert (effect.said, effect.index, table.steps.parked["m"].said) == ("quarantined", None, True)
+    assert effect == Effect("m", pack_id("m"), "quarantined", effect.event, known)
+    assert table.steps.parked == {"m": replace(PARKED, attempts=9, invocations=3, said=True)}
     again = Table({"m-m": BROKEN}, {"m": table.steps.parked["m"]})
     assert (await again.come_to(*again.steps.first_facts())).of == []
 
@@ -98,6 +104,58 @@ async def test_one_message_that_can_be_read_ends_an_outage() -> None:
     table = Table(MANY, outage=Outage(START_S - 100, 2))
     await table.come_to(*FACTS, Fact("n", content=True))
     assert (table.steps.outage, table.steps.outage_changed, len(table.steps.parked)) == (None, True, 5)
+
+
+async def test_an_outage_has_lasted_after_three_invocations_and_ten_minutes() -> None:
+    for since_s, invocations, error in ((597, 3, None), (596, 3, ProviderDown), (597, 2, ProviderDown)):
+        table = Table(MANY, outage=Outage(START_S - since_s, invocations))
+        found = (await table.come_to(*FACTS)).error
+        assert type(found) is (error or type(None))
+
+
+async def test_where_nothing_can_be_read_others_are_no_proof_that_a_message_is_bad() -> None:
+    table = Table({"m-m": BROKEN})
+    await table.come_to(Fact("m", content=True))
+    assert table.steps.parked == {"m": Parked(None, START_S + 3, "backendError", 3, 1, others_read=False)}
+    gone = Table({"m-m": BROKEN, "m-n": GONE})
+    await gone.come_to(Fact("m", content=True), Fact("n", content=True))
+    assert gone.steps.parked["m"].others_read
+    later = Table({"m-m": BROKEN})
+    await later.come_to(Fact("n", content=True))
+    await later.come_to(Fact("m", content=True))
+    assert later.steps.parked["m"].others_read
+
+
+def test_what_is_parked_is_asked_for_as_the_newest_version_and_what_was_read_as_none() -> None:
+    table = Table(parked={"m": PARKED}, unnamed="n m ")
+    assert table.steps.first_facts() == (Fact("m", "t", version=table.desk.stream.newest, content=True), Fact("n"))
+    assert table.steps.read_taken == {"unnamed": "n m "}
+    assert Table().steps.read_taken == {}
+
+
+def test_so_much_of_what_was_read_is_named_by_one_invocation() -> None:
+    names = [f"m{n}" for n in range(READ_NAMED_MAX + 5)]
+    steps = Table(unnamed=" ".join(names)).steps
+    assert [fact.message_id for fact in steps.first_facts()] == names[:READ_NAMED_MAX]
+    assert steps.read_taken == {"unnamed": "".join(f"{name} " for name in names[:READ_NAMED_MAX])}
+
+
+@pytest.mark.parametrize(("unnamed", "dropped"), [("m ", [Effect("m", pack_id("m"))]), ("", [])])
+async def test_a_message_that_was_read_and_is_gone_leaves_the_cache(unnamed: str, dropped: list[Effect]) -> None:
+    table = Table({"m-m": GONE}, unnamed=unnamed)
+    assert (await table.come_to(Fact("m", content=True))).of == dropped
+
+
+def test_what_is_left_from_before_is_in_the_accounts_fields() -> None:
+    desk = Table().desk
+    kept, outage = {"m": PARKED}, Outage(START_S - 100, 2)
+    fields = {"parked": parked.dump(kept), "outage": parked.dump_outage(outage), "unnamed": "n "}
+    table = Table()
+    hydrator = table.steps._hydrator
+    resumed = Steps.resumed(fields, table, desk.stream, hydrator, desk.clock, Patience(3, 600), "tag")  # type: ignore[arg-type]
+    assert (resumed.parked, resumed.parked_changed) == (kept, False)
+    assert (resumed.outage, resumed.outage_changed) == (outage, False)
+    assert resumed.read_taken == {"unnamed": "n "}
 
 
 async def test_messages_that_were_parked_before_are_no_outage() -> None:
