@@ -198,7 +198,7 @@ def _folders(box: Mailbox, cursor: Cursor, chain: Chain, page: Page) -> Cursor:
     after = after.put(replace(moved, origin="", read=not chain.walks))
     if first:
         return replace(reconciled(box, after), walked=0)
-    return _resolved(box, reconciled(box, after, had))
+    return _resolved(reconciled(box, after, had))
 
 
 def reconciled(box: Mailbox, cursor: Cursor, had: set[str] | None = None) -> Cursor:
@@ -226,7 +226,7 @@ def reconciled(box: Mailbox, cursor: Cursor, had: set[str] | None = None) -> Cur
     return cursor
 
 
-def _resolved(box: Mailbox, cursor: Cursor) -> Cursor:
+def _resolved(cursor: Cursor) -> Cursor:
     """What was missing is still there, as the folder chain says: its chain has to begin anew."""
     for chain in cursor.chains:
         if chain.missing:

@@ -89,7 +89,7 @@ class FolderTable:
             return False
         if self._asked is None:
             return not folder.hidden
-        return folder.id in self._asked or (folder.well_known or "-") in self._asked
+        return folder.id in self._asked or folder.well_known in self._asked
 
     def may_hold(self, folder_id: str | None) -> bool:
         """Whether what the log follows may be in it: tracked, or perhaps a new one."""

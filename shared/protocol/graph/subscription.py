@@ -56,10 +56,10 @@ def keep(wanted: Wanted, subscription_id: str, now_s: float) -> Plan:
         if answer.status == 200 and _object(answer).get("notificationUrl", wanted.url) != wanted.url:
             yield from end(subscription_id)
         elif answer.status not in (404, 410):
-            return _watch(answer, minutes, now_s)
+            return _watch(answer, minutes)
     yield from _clear(wanted.url)
     answer, minutes = yield from _with_ceiling(wanted.minutes_max, now_s, _creation(wanted))
-    return _watch(answer, minutes, now_s)
+    return _watch(answer, minutes)
 
 
 def end(subscription_id: str) -> Generator[Request, Response, None]:
@@ -112,10 +112,10 @@ def _clear(url: str) -> Generator[Request, Response, None]:
             yield Request("DELETE", f"{PATH}/{each['id']}")
 
 
-def _watch(answer: Response, minutes: int, now_s: float) -> Watch:
-    status = refusal.read(answer, now_s)
+def _watch(answer: Response, minutes: int) -> Watch:
     if not 200 <= answer.status < 300:
-        raise WatchFailed(status.reason or f"http_{answer.status}")
+        codes = refusal.codes(answer)
+        raise WatchFailed(codes[0] if codes else f"http_{answer.status}")
     said = _object(answer)
     name, ends = said.get("id"), said.get("expirationDateTime")
     ends_s = instant_s(ends) if isinstance(ends, str) else None

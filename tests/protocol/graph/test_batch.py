@@ -16,13 +16,25 @@ def test_urls_are_relative_to_the_service_root_and_each_part_has_its_own_headers
     link = f"{ORIGIN}/v1.0/me/mailfolders('A')/messages/delta?$deltatoken=a%2Bb"
     read = Request("GET", "/v1.0/me/messages/x=", (("$select", "id,subject"),), {"prefer": "p"})
     built = batch.build([("1", Request("GET", link)), ("2", read)], ORIGIN)
-    assert (built.method, built.path) == ("POST", "/v1.0/$batch")
+    headers = {"content-type": "application/json", "accept": "application/json"}
+    assert built == Request("POST", "/v1.0/$batch", (), headers, built.body)
     assert orjson.loads(built.body or b"") == {
         "requests": [
             {"id": "1", "method": "GET", "url": "/me/mailfolders('A')/messages/delta?$deltatoken=a%2Bb", "headers": {}},
             {"id": "2", "method": "GET", "url": "/me/messages/x=?$select=id,subject", "headers": {"prefer": "p"}},
         ]
     }
+
+
+def test_parts_in_turn_wait_each_for_the_one_before() -> None:
+    parts = [(each, Request("GET", "/v1.0/me", (("$select", "id"), ("$top", "1")))) for each in "ab"]
+    part = {"method": "GET", "url": "/me?$select=id&$top=1", "headers": {}}
+    asked = [{"id": "a", **part}, {"id": "b", **part}]
+    for in_turn in (False, True):
+        body = batch.build(parts, ORIGIN, in_turn=in_turn).body
+        assert orjson.loads(body or b"") == {"requests": asked}
+        asked[1] = {**asked[1], "dependsOn": ["a"]}
+    assert batch.build(parts, ORIGIN) == batch.build(parts, ORIGIN, in_turn=False)
 
 
 def test_parts_are_matched_by_id_and_keep_their_status() -> None:
@@ -42,5 +54,5 @@ def test_parts_are_matched_by_id_and_keep_their_status() -> None:
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"responses": [{"id": 1}]}', b'{"responses": {}}'])
 def test_what_is_no_batch_answer_breaks_the_contract(body: bytes) -> None:
-    with pytest.raises(ContractBroken):
+    with pytest.raises(ContractBroken, match=r"^a batch answer can't be read$"):
         batch.parse(Response(200, {}, body))

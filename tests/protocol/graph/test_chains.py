@@ -322,8 +322,8 @@ def test_the_first_walk_of_the_folders_gives_each_a_walk() -> None:
 def test_a_folder_that_appears_while_live_is_live_from_its_first_message_on() -> None:
     rest = (resting("E"), resting("F"), resting("G"))
     after = Cursor(Chain("", NEXT, resting=True, read=True), rest, walked=3)
-    found = answered(box(), cursor(*rest), FOLDERS, page(folder("H")))
-    assert found == Answered(after.put(Chain("H", origin=LIVE, floor_s=0.0)))
+    found = answered(box(), cursor(*rest, since_s=5.0), FOLDERS, page(folder("H")))
+    assert found == Answered(replace(after, since_s=5.0).put(Chain("H", origin=LIVE, floor_s=0.0)))
     some = answered(box(), cursor(*rest, wanted=7, since_s=5.0), FOLDERS, page(folder("H"))).cursor
     assert some.chain("H") == Chain("H", origin=LIVE, floor_s=5.0)
 

@@ -1,12 +1,15 @@
 """The cursor: stored exactly, never guessed."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from shared.core.errors import ContractBroken
 from shared.protocol.graph.cursor import (
     BACKFILL,
+    FIRST,
+    LIVE,
     LIVE_EVERY,
     READING,
     RESYNC,
@@ -20,6 +23,7 @@ from shared.protocol.graph.cursor import (
     lost,
     resumed,
 )
+from shared.protocol.graph.folders import WELL_KNOWN
 
 LINK = "https://graph.microsoft.com/v1.0/me/mailfolders('A')/messages/delta?$deltatoken=x"
 FULL = Cursor(
@@ -49,9 +53,11 @@ def test_a_cursor_comes_back_as_it_was(cursor: Cursor) -> None:
     assert decode(encode(cursor)) == cursor
 
 
-@pytest.mark.parametrize("text", ["", "x", "eJw=", encode(FULL)[:-8], "eJyLjgUAARUAuQ==", '["pinning"]', "é"])
+@pytest.mark.parametrize(
+    "text", ["", "x", "eJw=", encode(FULL)[:-8], "eJyLjgUAARUAuQ==", '["pinning"]', "é", encode(FULL) + "\n"]
+)
 def test_a_cursor_that_cannot_be_read_is_lost_state(text: str) -> None:
-    with pytest.raises(ContractBroken):
+    with pytest.raises(ContractBroken, match=r"^the stored cursor can't be read$"):
         decode(text)
 
 
@@ -62,15 +68,26 @@ def test_the_links_of_eight_folders_are_stored_in_two_kilobytes() -> None:
 
 
 def test_an_invocation_begins_with_a_round_of_its_own() -> None:
-    after = resumed(FULL)
-    assert (after.settling, after.walked) == (False, LIVE_EVERY)
-    assert not any(chain.read or chain.alone for chain in after.chains)
+    of = FULL.put(replace(FULL.folders, read=True, alone=True))
+    chains = (replace(FULL.chains[0], read=False, alone=False), FULL.chains[1])
+    after = replace(FULL, chains=chains, walked=LIVE_EVERY, settling=False)
+    assert resumed(of) == after
+
+
+def test_a_new_account_and_a_lost_cursor_begin_with_the_names_and_the_folders() -> None:
+    folders = Chain("", origin=BACKFILL)
+    assert first(5, 10.0) == Cursor(folders, wanted=5, since_s=10.0, names=WELL_KNOWN)
+    assert first(0, 10.0, ("a",)) == Cursor(folders, wanted=0, since_s=10.0, pins=("a",), names=WELL_KNOWN)
+    begun = Cursor(folders, wanted=5, since_s=10.0, names=WELL_KNOWN, job=Job("cursor_lost"))
+    assert lost(5, 10.0, "cursor_lost") == begun
 
 
 def test_a_first_walk_whose_first_page_may_have_been_named_in_part_is_swept_at_its_end() -> None:
     begun = first(None, 10.0).put(Chain("A", origin=BACKFILL)).put(Chain("B", LINK, origin=BACKFILL))
     assert [chain.pass_ for chain in resumed(begun).chains] == [1, 0]
     assert resumed(resumed(begun)) == resumed(begun)
+    for other in (Chain("A", origin=BACKFILL, pass_=2), Chain("A", origin=RESYNC), Chain("A", LINK)):
+        assert resumed(first(None, 10.0).put(other)).chains == (other,)
 
 
 def test_chains_are_put_found_and_taken_away() -> None:
@@ -86,16 +103,22 @@ def test_chains_are_put_found_and_taken_away() -> None:
 
 
 def test_a_folder_is_walked_again_under_a_new_pass_and_a_first_walk_stays_one() -> None:
-    again = FULL.chains[1].again()
-    assert (again.link, again.origin, again.pass_, again.pages, again.missing, again.listing) == (
-        "",
-        RESYNC,
-        2,
-        0,
-        False,
-        "",
-    )
-    assert Chain("A", LINK, origin=BACKFILL).again().origin == BACKFILL
+    kept: dict[str, Any] = {"oldest_s": 1.0, "floor_s": 2.0, "light": True, "seen_s": 3.0, "received_s": 4.0}
+    shown: dict[str, Any] = {"resting": True, "rows": 5, "pages": 2, "read": True, "alone": True, "missing": True}
+    for origin, after in (("", RESYNC), (RESYNC, RESYNC), (BACKFILL, BACKFILL)):
+        of = Chain("A", LINK, origin=origin, pass_=1, listing=FIRST, **kept, **shown)
+        assert of.again() == Chain("A", origin=after, pass_=2, **kept)
+
+
+def test_a_live_round_reads_what_neither_walks_nor_is_missing() -> None:
+    cursor = Cursor(Chain("", LINK), (Chain("A", LINK), Chain("B", origin=BACKFILL), Chain("C", missing=True)))
+    cursor = cursor.put(Chain("D", origin=LIVE)).put(Chain("E", origin=RESYNC))
+    assert [chain.folder for chain in cursor.live()] == ["", "A", "D"]
+    assert [chain.folder for chain in cursor.walking()] == ["B", "E"]
+    changed = cursor.each(lambda chain: replace(chain, rows=7))
+    assert [chain.rows for chain in (changed.folders, *changed.chains)] == [7] * 6
+    assert cursor.sweep("A").sweep("B").sweeps == ("A", "B")
+    assert cursor.without("B").chains == tuple(chain for chain in cursor.chains if chain.folder != "B")
 
 
 def test_a_rebuilt_account_begins_with_a_snapshot() -> None:

@@ -27,6 +27,19 @@ def test_a_settled_debt_is_gone_and_a_stored_one_goes_on() -> None:
 def test_a_debt_that_nobody_ever_settles_is_given_up() -> None:
     debts = Debts()
     debts.owe("a")
-    for _ in range(ROUNDS_MAX + 1):
+    for _ in range(ROUNDS_MAX):
         debts.collect()
+    assert debts.any()
+    debts.collect()
     assert not debts.any()
+
+
+def test_only_what_changes_is_stored_again() -> None:
+    debts = Debts()
+    assert (debts.collect(), debts.changed, debts.dump()) == ([], False, "{}")
+    debts.owe("a")
+    assert (debts.changed, debts.rounds("a"), debts.dump()) == (True, 0, '{"a":0}')
+    again = Debts(debts.dump())
+    again.owe("a")
+    assert not again.changed
+    assert (again.collect(), again.changed, again.dump()) == (["a"], True, '{"a":1}')

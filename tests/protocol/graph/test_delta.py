@@ -8,75 +8,95 @@ import pytest
 from shared.core.errors import ContractBroken
 from shared.protocol.graph import delta
 from shared.protocol.graph.cursor import FIRST, Chain
-from shared.protocol.graph.delta import Asking
-from shared.protocol.graph.message import Reading
+from shared.protocol.graph.delta import Asking, Page
+from shared.protocol.graph.message import Reading, select
 from shared.protocol.step import Fact
-from shared.protocol.wire import Response
+from shared.protocol.wire import Request, Response
 
 ORIGIN = "https://graph.microsoft.com"
 ASKING = Asking(ORIGIN, 50, Reading("text", 1000))
 LINK = f"{ORIGIN}/v1.0/me/mailfolders('A')/messages/delta?$skiptoken=x%2B"
 
 
+PREFER = {"prefer": 'odata.maxpagesize=50, IdType="ImmutableId", outlook.body-content-type="text"'}
+SELECT, LIGHT = ("$select", select(with_body=True)), ("$select", select(with_body=False))
+NEWEST = ("$orderby", "receivedDateTime desc")
+
+
 def test_a_first_request_selects_and_sorts_and_never_limits() -> None:
-    request = delta.request(ASKING, Chain("A=b/c"))
-    query = dict(request.query)
-    assert request.path == "/v1.0/me/mailFolders/A=b%2Fc/messages/delta"
-    assert query["$orderby"] == "receivedDateTime desc"
-    assert query["$select"].endswith(",body")
-    assert "$top" not in query
-    assert "isRead" in query["$select"]
-    light = dict(delta.request(ASKING, Chain("A", light=True)).query)
-    assert not light["$select"].endswith(",body")
-    assert delta.request(ASKING, Chain("")).path == "/v1.0/me/mailFolders/delta"
+    path = "/v1.0/me/mailFolders/A=b%2Fc/messages/delta"
+    assert delta.request(ASKING, Chain("A=b/c")) == Request("GET", path, (SELECT, NEWEST), PREFER)
+    assert delta.request(ASKING, Chain("A=b/c", light=True)) == Request("GET", path, (LIGHT, NEWEST), PREFER)
+    none = Asking(ORIGIN, 50, Reading("none", 1000))
+    assert delta.request(none, Chain("A")).query == (LIGHT, NEWEST)
+    fields = ("$select", "id,displayName,parentFolderId,isHidden,totalItemCount")
+    assert delta.request(ASKING, Chain("")) == Request("GET", "/v1.0/me/mailFolders/delta", (fields,), PREFER)
 
 
 def test_a_link_is_used_as_it_came_with_every_preference() -> None:
-    request = delta.request(ASKING, Chain("A", LINK))
-    assert (request.path, request.query) == (LINK, ())
-    assert request.headers["prefer"] == 'odata.maxpagesize=50, IdType="ImmutableId", outlook.body-content-type="text"'
+    assert delta.request(ASKING, Chain("A", LINK)) == Request("GET", LINK, (), PREFER)
     without = Asking(ORIGIN, 7, Reading("none", 1000))
     assert without.prefer == 'odata.maxpagesize=7, IdType="ImmutableId"'
+    for_readers = Asking(ORIGIN, 7, Reading("none", 1000, for_readers=True))
+    assert for_readers.prefer == 'odata.maxpagesize=7, IdType="ImmutableId", outlook.body-content-type="html"'
 
 
 def test_over_quota_a_list_is_asked_for_from_the_newest_on() -> None:
+    path = "/v1.0/me/mailFolders/A/messages"
+    since = ("$filter", "receivedDateTime ge 1970-01-01T00:16:40.000Z")
     request = delta.request(ASKING, Chain("A", LINK, listing=FIRST, received_s=1000.0))
-    assert request.path == "/v1.0/me/mailFolders/A/messages"
-    assert list(dict(request.query)) == ["$select", "$filter", "$orderby", "$top"]
-    assert dict(request.query)["$filter"] == "receivedDateTime ge 1970-01-01T00:16:40.000Z"
-    assert "$filter" not in dict(delta.request(ASKING, Chain("A", listing=FIRST)).query)
-    assert delta.request(ASKING, Chain("A", LINK, listing=LINK + "2")).path == LINK + "2"
+    assert request == Request("GET", path, (SELECT, since, NEWEST, ("$top", "50")), PREFER)
+    light = delta.request(ASKING, Chain("A", listing=FIRST, light=True))
+    assert light == Request("GET", path, (LIGHT, NEWEST, ("$top", "50")), PREFER)
+    assert delta.request(ASKING, Chain("A", LINK, listing=LINK + "2")) == Request("GET", LINK + "2", (), PREFER)
 
 
 @pytest.mark.parametrize(
     "link",
     [
         "http://graph.microsoft.com/v1.0/me",
+        "http://graph.microsoft.com:443/v1.0/me",
         "https://graph.microsoft.com.evil.example/v1.0/me",
         "https://evil.example/v1.0/me",
         "https://graph.microsoft.com:8443/v1.0/me",
         "https://user@graph.microsoft.com/v1.0/me",
+        "https://@graph.microsoft.com/v1.0/me",
         "https://graph.microsoft.com/v1.0/me#fragment",
         "https://graph.microsoft.com/beta/me",
-        "https://graph.microsoft.com:port/v1.0/me",
+        "https://graph.microsoft.com/v1.0",
         "/v1.0/me",
-        "https://graph.microsoft.com/v1.0/ü",
-        "",
-        "x" * 20_000,
-        7,
     ],
 )
-def test_a_link_that_leads_elsewhere_is_not_followed(link: object) -> None:
-    with pytest.raises(ContractBroken):
+def test_a_link_that_leads_elsewhere_is_not_followed(link: str) -> None:
+    with pytest.raises(ContractBroken, match=r"^a link leads to another origin$"):
         delta.checked(ASKING, link)
 
 
-def test_a_link_to_the_configured_place_is() -> None:
-    assert delta.checked(ASKING, LINK) == LINK
-    explicit = LINK.replace(ORIGIN, ORIGIN + ":443")
-    assert delta.checked(ASKING, explicit) == explicit
-    local = Asking("http://127.0.0.1:8080", 50, Reading("text", 1))
-    assert delta.checked(local, "http://127.0.0.1:8080/v1.0/me/x") == "http://127.0.0.1:8080/v1.0/me/x"
+LONGEST = f"{ORIGIN}/v1.0/".ljust(16_384, "x")
+
+
+@pytest.mark.parametrize(
+    "link", ["https://graph.microsoft.com:port/v1.0/me", f"{ORIGIN}/v1.0/ü", "", LONGEST + "x", 7, None, ["x"]]
+)
+def test_a_link_that_can_not_be_read_is_not_followed(link: object) -> None:
+    with pytest.raises(ContractBroken, match=r"^a link can't be read$"):
+        delta.checked(ASKING, link)
+
+
+@pytest.mark.parametrize(
+    ("origin", "link"),
+    [
+        (ORIGIN, LINK),
+        (ORIGIN, LINK.replace(ORIGIN, ORIGIN + ":443")),
+        (ORIGIN, LONGEST),
+        (ORIGIN + ":443", LINK),
+        ("http://127.0.0.1:8080", "http://127.0.0.1:8080/v1.0/me/x"),
+        ("http://localhost", "http://localhost:80/v1.0/me/x"),
+        ("http://localhost:80", "http://localhost/v1.0/me/x"),
+    ],
+)
+def test_a_link_to_the_configured_place_is(origin: str, link: str) -> None:
+    assert delta.checked(Asking(origin, 50, Reading("text", 1)), link) == link
 
 
 def page(document: Any) -> Response:
@@ -84,36 +104,49 @@ def page(document: Any) -> Response:
 
 
 def test_a_page_has_rows_and_exactly_one_link() -> None:
-    rows = [{"id": "a"}, {"id": "b", "@removed": {"reason": "deleted"}}]
-    found = delta.read_page(ASKING, page({"value": rows, "@odata.deltaLink": LINK}))
-    assert (found.rows, found.link, found.ended) == (tuple(rows), LINK, True)
-    assert not delta.read_page(ASKING, page({"value": [], "@odata.nextLink": LINK})).ended
-    listed = delta.read_page(ASKING, page({"value": []}), of_list=True)
-    assert (listed.link, listed.ended) == ("", True)
-    assert delta.read_page(ASKING, page({"value": [], "@odata.nextLink": LINK}), of_list=True).link == LINK
+    rows: list[dict[str, Any]] = [{"id": "a"}, {"id": "x" * 1024, "@removed": {"reason": "deleted"}}]
+    following, last = {"value": rows, "@odata.nextLink": LINK}, {"value": rows, "@odata.deltaLink": LINK}
+    assert delta.read_page(ASKING, page(last)) == Page(tuple(rows), LINK, ended=True)
+    assert delta.read_page(ASKING, page(following)) == Page(tuple(rows), LINK, ended=False)
+    assert delta.read_page(ASKING, page(following), of_list=True) == Page(tuple(rows), LINK, ended=False)
+    assert delta.read_page(ASKING, page({"value": rows}), of_list=True) == Page(tuple(rows), "", ended=True)
+
+
+ELSEWHERE = "https://evil.example/v1.0/me"
 
 
 @pytest.mark.parametrize(
-    "document",
+    ("document", "text"),
     [
-        [],
-        {},
-        {"value": {}},
-        {"value": []},
-        {"value": [], "@odata.nextLink": LINK, "@odata.deltaLink": LINK},
-        {"value": [7], "@odata.deltaLink": LINK},
-        {"value": [{"id": ""}], "@odata.deltaLink": LINK},
-        {"value": [{"id": "x" * 2000}], "@odata.deltaLink": LINK},
-        {"value": [{"subject": "x"}], "@odata.deltaLink": LINK},
+        ([], "a page has no rows with ids"),
+        ({}, "a page has no rows with ids"),
+        ({"value": {}}, "a page has no rows with ids"),
+        ({"value": [7], "@odata.deltaLink": LINK}, "a page has no rows with ids"),
+        ({"value": [{"id": "a"}, {"id": ""}], "@odata.deltaLink": LINK}, "a page has no rows with ids"),
+        ({"value": [{"id": "x" * 1025}], "@odata.deltaLink": LINK}, "a page has no rows with ids"),
+        ({"value": [{"id": 7}], "@odata.deltaLink": LINK}, "a page has no rows with ids"),
+        ({"value": [{"subject": "x"}], "@odata.deltaLink": LINK}, "a page has no rows with ids"),
+        ({"value": []}, "a delta page needs either a nextLink or a deltaLink"),
+        (
+            {"value": [], "@odata.nextLink": LINK, "@odata.deltaLink": LINK},
+            "a delta page needs either a nextLink or a deltaLink",
+        ),
+        ({"value": [], "@odata.nextLink": ELSEWHERE}, "a link leads to another origin"),
+        ({"value": [], "@odata.deltaLink": ELSEWHERE}, "a link leads to another origin"),
     ],
 )
-def test_what_is_no_page_breaks_the_contract(document: Any) -> None:
-    with pytest.raises(ContractBroken):
+def test_what_is_no_page_breaks_the_contract(document: Any, text: str) -> None:
+    with pytest.raises(ContractBroken, match=f"^{text}$"):
         delta.read_page(ASKING, page(document))
 
 
+def test_a_list_s_link_is_looked_at_too() -> None:
+    with pytest.raises(ContractBroken, match=r"^a link leads to another origin$"):
+        delta.read_page(ASKING, page({"value": [], "@odata.nextLink": ELSEWHERE}), of_list=True)
+
+
 def test_a_page_that_is_no_json_breaks_the_contract() -> None:
-    with pytest.raises(ContractBroken):
+    with pytest.raises(ContractBroken, match=r"^a page can't be read$"):
         delta.read_page(ASKING, Response(200, {}, b"<html>"))
 
 
@@ -129,24 +162,39 @@ def taken(*shown: tuple[str, dict[str, object], bool]) -> Fact:
     return fact
 
 
+def of_row(at: int, folder: str = "A", emit: bool = True, **fields: object) -> Fact:
+    version = str(1_795_514_400_000 + 1000 * at)
+    return Fact("m", version=version, row={"folder": folder, "emit": emit, "said": full(at, **fields)})
+
+
 def test_one_row_is_a_row_and_one_removal_a_departure() -> None:
-    fact = taken(("A", full(1), True))
-    assert fact.row == {"folder": "A", "emit": True, "said": full(1)}
-    assert (fact.gone, fact.version) == (False, "1795514401000")
+    assert taken(("A", full(1), True)) == of_row(1)
+    assert taken(("A", full(1), False)) == of_row(1, emit=False)
+    assert taken(("A", {"id": "m"}, True)) == Fact(
+        "m", version="0", row={"folder": "A", "emit": True, "said": {"id": "m"}}
+    )
     assert taken(("A", GONE, False)) == Fact("m", gone=True, row={"left": ("A",)})
 
 
+def test_messages_are_told_in_the_order_in_which_they_came() -> None:
+    shown: list[tuple[str, dict[str, object], bool]] = [
+        ("A", full(1), True),
+        ("A", {"id": "n", "@removed": {}}, False),
+        ("B", {**GONE, "id": "m"}, False),
+    ]
+    assert delta.facts(shown) == (of_row(1), Fact("n", gone=True, row={"left": ("A",)}))
+
+
 def test_removals_of_several_folders_are_told_together() -> None:
-    assert taken(("A", GONE, False), ("B", GONE, False)).row == {"left": ("A", "B")}
+    gone = taken(("A", GONE, False), ("B", GONE, False), ("C", GONE, False))
+    assert gone == Fact("m", gone=True, row={"left": ("A", "B", "C")})
+    assert taken(("A", GONE, False), ("B", GONE, False), ("C", full(1), True)) == of_row(1, "C")
 
 
 @pytest.mark.parametrize("turned", [False, True])
 def test_a_removal_here_and_a_row_there_is_a_move(turned: bool) -> None:
     shown = [("A", GONE, False), ("B", full(1), True)]
-    fact = taken(*(reversed(shown) if turned else shown))
-    assert not fact.gone
-    assert fact.row is not None
-    assert fact.row["folder"] == "B"
+    assert taken(*(reversed(shown) if turned else shown)) == of_row(1, "B")
 
 
 @pytest.mark.parametrize("emit", [False, True])
@@ -157,21 +205,30 @@ def test_a_removal_and_a_row_of_the_same_folder_have_to_be_read(emit: bool) -> N
     assert taken(("B", full(1), emit), ("A", full(1), emit), ("A", GONE, False)) == fact
 
 
-def test_the_newer_of_two_whole_rows_wins_in_any_order() -> None:
-    for one, other in ((1, 2), (2, 1)):
-        fact = taken(("A", full(one), False), ("A", full(other), True))
-        assert fact.row is not None
-        assert fact.row["said"] == full(2)
-        assert fact.row["emit"]
+@pytest.mark.parametrize(("first", "then"), [(False, False), (False, True), (True, False), (True, True)])
+def test_the_newer_of_two_whole_rows_wins_in_any_order_and_either_may_name_it(first: bool, then: bool) -> None:
+    for one, other in ((1, 2), (2, 1), (9, 10), (10, 9)):
+        fact = taken(("A", full(one), first), ("A", full(other), then))
+        assert fact == of_row(max(one, other), emit=first or then)
+
+
+def test_versions_are_numbers() -> None:
+    long_ago: dict[str, object] = {"id": "m", "lastModifiedDateTime": "1970-01-01T00:00:09Z"}
+    assert taken(("A", long_ago, True), ("A", full(1), True)) == of_row(1)
+    assert taken(("A", full(1), True), ("A", long_ago, True)) == of_row(1)
 
 
 def test_the_same_row_twice_is_one_row() -> None:
-    for shown in ([("A", full(1), True), ("A", full(1), False)], [("A", full(1), False), ("A", full(1), True)]):
-        assert taken(*shown).row == {"folder": "A", "emit": True, "said": full(1)}
+    for first, then in ((True, False), (False, True), (False, False)):
+        assert taken(("A", full(1), first), ("A", full(1), then)) == of_row(1, emit=first or then)
 
 
-def test_rows_that_nobody_can_order_have_to_be_read() -> None:
+@pytest.mark.parametrize(("first", "then"), [(False, False), (False, True), (True, False), (True, True)])
+def test_rows_that_nobody_can_order_have_to_be_read(first: bool, then: bool) -> None:
+    read = Fact("m", content=True) if first or then else Fact("m", gone=True)
     sparse: dict[str, object] = {"id": "m", "isRead": True}
-    assert taken(("A", sparse, True), ("A", full(1), True)) == Fact("m", content=True)
-    assert taken(("A", full(1), False), ("A", full(1, isRead=True), False)) == Fact("m", gone=True)
-    assert taken(("A", full(1), True), ("B", full(2), True)) == Fact("m", content=True)
+    assert taken(("A", sparse, first), ("A", full(1), then)) == read
+    assert taken(("A", full(1), first), ("A", sparse, then)) == read
+    assert taken(("A", full(1), first), ("A", full(1, isRead=True), then)) == read
+    assert taken(("A", full(1), first), ("B", full(2), then)) == read
+    assert taken(("A", full(1), first), ("B", full(1), then), ("C", full(3), True)) == read

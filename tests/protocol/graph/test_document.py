@@ -12,5 +12,5 @@ def test_what_is_no_json_is_a_value_error(body: bytes) -> None:
 
 
 def test_nesting_beyond_all_measure_is_a_value_error() -> None:
-    with pytest.raises(ValueError, match="deep"):
+    with pytest.raises(ValueError, match=r"^nested too deep$"):
         read_json(b"[" * 200_000 + b'"\\ud83d"' + b"]" * 200_000)

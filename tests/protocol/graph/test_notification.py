@@ -31,7 +31,8 @@ def test_notifications_and_lifecycle_events_come_together() -> None:
             item(lifecycleEvent=5),
         )
     )
-    assert [each.ask for each in found] == ["", "", "reauthorize", "recreate", "", ""]
+    asks = ["", "", "reauthorize", "recreate", "", ""]
+    assert found == [Item("s-1", "state", ask) for ask in asks]
     assert found[0] == Item("s-1", "state")
 
 
@@ -56,6 +57,11 @@ def test_a_client_state_is_of_one_account_and_fits() -> None:
     assert account_of(state, [KEY]) == account_of(state, [OLD, KEY]) == account_id
     assert account_of(state, [OLD]) is None
     assert account_of(client_state(KEY, "a2", nonce).replace("a2", "a1"), [KEY]) is None
+    assert account_of(state, []) is None
+
+
+def test_a_client_state_is_written_the_same_for_ever() -> None:
+    assert client_state(KEY, "a1", "nonce123") == "v1.a1.nonce123.za0EPunslSdZjdjxIYJJNtLp5PS18Zyp"
 
 
 @pytest.mark.parametrize("state", ["", "v1", "v1.a.b.c", "v2" + client_state(KEY, "a1", "nonce123")[2:]])

@@ -15,7 +15,7 @@ from shared.protocol.graph.folders import WELL_KNOWN, FolderTable
 from shared.protocol.graph.known import Prefixes
 from shared.protocol.graph.message import Reading, parse
 from shared.protocol.graph.stream import GraphStream
-from shared.protocol.status import Kind
+from shared.protocol.status import Kind, Status
 from shared.protocol.step import Call, Compare, Fact, Failed, Fetched, Gone, Note, Patch, Walk, Walked, Want
 from shared.protocol.wire import Request, Response
 from tests.protocol.graph.test_message import ROW
@@ -234,7 +234,9 @@ def test_a_part_says_what_the_provider_says_and_no_more() -> None:
     request = at.batch([(whole, parts[whole][1])], "boundary")
     assert request.path == "/v1.0/$batch"
     assert at.split(json({"responses": [{"id": "a", "status": 200, "body": {}}]}))["a"].status == 200
-    assert at.status(json({}, 429), 0.0).kind is Kind.THROTTLED
+    late = Response(429, {"retry-after": "Thu, 01 Jan 1970 00:00:07 GMT"}, b"{}")
+    assert at.status(late, 3.0) == Status(Kind.THROTTLED, 429, "", 4.0)
+    assert at.part(whole, want, late, 3.0)[0] == Status(Kind.THROTTLED, 429, "", 4.0)
 
 
 # --- tasks and answers
@@ -422,9 +424,13 @@ def test_asking_for_a_plain_resync_does_not_end_a_snapshot() -> None:
 
 def test_entries_are_stored_with_the_tables_that_they_point_into() -> None:
     at = stream("F")
-    assert set(at.tables()) == {"folders"}
+    assert at.tables() == {"folders": at.box.folders.dump()}
     at.compare(entry(at), fetched(at, parentFolderId="elsewhere"))
-    assert set(at.tables()) == {"folders", "ids", "debts"}
+    packed = at.pack_id(ID)
+    tables = {"folders": at.box.folders.dump(), "ids": f'["{ID[:-24]}"]', "debts": f'{{"{packed}":0}}'}
+    assert at.tables() == tables
+    folders, ids = FolderTable(tables["folders"], None), Prefixes([ID[:-24]])
+    assert GraphStream(Mailbox(at.box.asking, folders, ids, Debts(tables["debts"]))).tables() == {}
     assert at.unpack_id(at.pack_id(ID)) == ID
     assert known.unpack(entry(at)).folder == 0
     assert at.aged(first(None, 0.0), first(0, 0.0), 1.0) == first(0, 0.0)
