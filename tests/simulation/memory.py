@@ -100,6 +100,11 @@ class Memory:
 
     # --- keys and strings
 
+    def _flushall(self) -> str:
+        self._data.clear()
+        self._ends_ms.clear()
+        return "OK"
+
     def _has(self, key: str) -> bool:
         return self.value(key, object) is not None
 
