@@ -149,10 +149,11 @@ class Graph:
     def cursor(self, begun: Begun, opened: GraphStream) -> Cursor:
         """Where the mailbox's reading stands; walks again where state was lost or a person asked for it."""
         asked = begun.fields.get("asked", "")
-        if "cursor" not in begun.fields:
-            return lost(self._settings.initial_sync_messages, self._clock.now_s(), "cursor_lost")
-        cursor = opened.reconciled(resumed(decode(begun.fields["cursor"])))
-        if begun.lost:
+        if "cursor" in begun.fields:
+            cursor = opened.reconciled(resumed(decode(begun.fields["cursor"])))
+        else:
+            cursor = lost(self._settings.initial_sync_messages, self._clock.now_s(), "cursor_lost")
+        if begun.lost in ("index", "log"):
             return opened.restarted(cursor, f"{begun.lost}_lost", content=True, snapshot_id=begun.fence)
         if asked:
             content = asked.startswith("content")

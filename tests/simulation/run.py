@@ -15,6 +15,9 @@ from typing import Any
 
 import orjson
 
+from shared.adapters import redis_access_scripts as access
+from shared.adapters import redis_account_scripts as accounts
+from shared.adapters import redis_hints as hints
 from shared.adapters import redis_keys as keys
 from shared.adapters import redis_scripts as syncs
 from shared.adapters.sealing import Sealer
@@ -439,7 +442,10 @@ def simulate(plan: Plan, trace: list[str] | None = None, kind: type[Simulation] 
 
 
 def _script(script: str) -> str:
-    return next((name for name, text in vars(syncs).items() if text == script), "script")
+    named = (
+        name for module in (syncs, access, accounts, hints) for name, text in vars(module).items() if text == script
+    )
+    return next(named, "script")
 
 
 def _short(answer: Any) -> str:
