@@ -1,8 +1,8 @@
 """A state machine over lease, fence, cursor and breaker: three clients and a store, against a model of a page.
 
     model      who holds the lease, the newest fence, cursor, log length, failures, whether the breaker is open
-    rules      begin, append, append again after a lost reply, renew, a late write, a lease that ran out, a failure of the
-               provider, a success, a cool-down that is over
+    rules      begin, append, append again after a lost reply, renew, a late write, a lease that ran out, a provider's
+               failure, a success, a cool-down that is over
 
 It is run over the memory and over Valkey behind the bridge: both answer as the model says, or one of them is wrong.
 """
