@@ -105,7 +105,7 @@ class _Field:
             return at + 1
         if sign == "<" and (angle := _ANGLE.match(text, at)) is not None:
             if self._angle is not None:
-                self._end(after_angle=True)
+                self._end()
             self._angle = angle[1]
             return angle.end()
         if sign == "(" and self._comments_close:

@@ -103,7 +103,7 @@ def _request_line(request: Request) -> str:
 @lru_cache(maxsize=64)
 def _encoded(query: tuple[tuple[str, str], ...]) -> str:
     """The messages of a batch share their query, so it is encoded once."""
-    return urlencode(query, quote_via=quote, safe="")
+    return urlencode(query, quote_via=quote)
 
 
 def _escaped(key: str) -> str:
@@ -164,7 +164,7 @@ def _delimiters(body: bytes, delimiter: bytes, problems: set[str]) -> list[tuple
         closing = rest[:2] == b"--"
         if (rest if not closing else rest[2:]).strip(b" \t\r") or (line_end < 0 and not closing):
             continue
-        found.append((at - 2 if body[max(at - 2, 0) : at - 1] == b"\r" else at - 1, line_end + 1, closing))
+        found.append((at - 2 if body[at - 2 : at - 1] == b"\r" else at - 1, line_end + 1, closing))
         if closing:
             return found
     problems.add("truncated")
@@ -212,7 +212,7 @@ def _claimed_end(body: bytes, claimed: int, ends: list[int], following: int) -> 
     end = ends[following]
     if claimed <= end:
         return (end if body[claimed:end].strip() else claimed), following
-    later = bisect_left(ends, claimed, following)
+    later = bisect_left(ends, claimed)
     if later < len(ends) and ends[later] - claimed <= BLANK_BYTES_MAX and not body[claimed : ends[later]].strip():
         return claimed, later
     return -1, following

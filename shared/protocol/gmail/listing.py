@@ -98,15 +98,15 @@ def receive(cursor: Cursor, listing: Listing, response: Response) -> Step[Cursor
         return replace(finished(cursor, listing.job), facts=facts)
     stored = {f"{table(listing.query)}/{listing.page}": [pack_id(item.id) for item in items]}
     after = replace(listing, page=listing.page + 1, page_token=page.nextPageToken, listed=listed)
-    step = moved(cursor, _listed(cursor, after, whole) if ended else after, pages=stored)
+    step = moved(cursor, _listed(after, whole) if ended else after, pages=stored)
     return replace(step, clear=listing.query == IDS and listing.page == 0)  # of a listing that was given up
 
 
-def _listed(cursor: Cursor, listing: Listing, whole: bool) -> Backfill:
+def _listed(listing: Listing, whole: bool) -> Backfill:
     """What follows the last page: a judgement, unless one page was all (then nothing can have moved)."""
     if listing.query not in (IDS, CANDIDATES):
         return _next_label(listing)
-    return follow(cursor, listing) if whole else Judged(listing)
+    return follow(listing) if whole else Judged(listing)
 
 
 def waited(cursor: Cursor, backfill: Judged | Sweeping) -> Step[Cursor]:
@@ -114,14 +114,14 @@ def waited(cursor: Cursor, backfill: Judged | Sweeping) -> Step[Cursor]:
     return moved(cursor, replace(backfill, waited=True))
 
 
-def judged(cursor: Cursor, listing: Listing) -> Backfill:
+def judged(listing: Listing) -> Backfill:
     """A listing with removals meanwhile is read again; the pages of all passes add up, so the bound loses little."""
     if listing.clean or listing.passes + 1 >= LISTING_PASSES_MAX:
-        return follow(cursor, listing)
+        return follow(listing)
     return replace(listing, page_token=None, listed=0, clean=True, passes=listing.passes + 1)
 
 
-def follow(cursor: Cursor, listing: Listing) -> Backfill:
+def follow(listing: Listing) -> Backfill:
     job = listing.job
     if listing.query == IDS and job.sweep:
         return Listing(job, LABELS, clean=listing.clean)

@@ -112,7 +112,7 @@ class GmailStream:
         assert isinstance(cursor.backfill, Judged | Sweeping)
         if isinstance(cursor.backfill, Sweeping) or not cursor.backfill.waited:
             return listing.waited(cursor, cursor.backfill)
-        return listing.moved(cursor, listing.judged(cursor, cursor.backfill.listing))
+        return listing.moved(cursor, listing.judged(cursor.backfill.listing))
 
     def walked(self, cursor: Cursor, found: Walked) -> Step[Cursor]:
         assert isinstance(cursor.backfill, Walking | Naming)

@@ -38,9 +38,8 @@ def test_where_nothing_old_is_wanted_the_floor_is_the_connection() -> None:
 
 def test_a_mailbox_that_is_connected_again_is_told_as_a_snapshot() -> None:
     for wanted in (None, 0, 100):
-        started = beginning.first(77, wanted, 5000.0, "s1").backfill
-        assert isinstance(started, Starting)
-        assert (started.job.content, started.job.snapshot_id, started.job.wanted) == (True, "s1", wanted)
+        job = Job("backfill", wanted, content=True, snapshot_id="s1", oldest_s=5000.0)
+        assert beginning.first(77, wanted, 5000.0, "s1").backfill == Starting(job)
 
 
 def test_an_old_cursor_is_tried_before_it_is_trusted() -> None:
@@ -71,8 +70,8 @@ def test_a_running_snapshot_stays_one_and_a_new_one_takes_its_place() -> None:
     running = Cursor(Reading(77), Naming(Job("resync", None, content=True, snapshot_id="s1")), 100, 9.0)
     for asked, snapshot_id in ((False, "s1"), (True, "s2")):
         after = beginning.restarted(running, "asked_for", content=asked, snapshot_id="s2").backfill
-        assert isinstance(after, Starting)
-        assert after.job.snapshot_id == snapshot_id
+        job = Job("resync", None, not asked, True, snapshot_id, "asked_for", pin=77)
+        assert after == Starting(job)
 
 
 @pytest.mark.parametrize(
@@ -87,22 +86,19 @@ def test_a_comparison_that_is_due_stays_due_whatever_is_asked_meanwhile(due: Bac
     after = beginning.restarted(
         Cursor(Reading(77), due, 100, 9.0), "asked_for", content=True, snapshot_id="s1"
     ).backfill
-    assert isinstance(after, Starting)
-    assert (after.job.sweep, after.job.content) == (True, True)
+    assert after == Starting(Job("resync", None, True, True, "s1", "asked_for", pin=77))
 
 
 def test_expired_history_owes_a_comparison_also_during_a_snapshot() -> None:
     running = Cursor(Pinning(), Naming(Job("resync", None, content=True, snapshot_id="s1", pin=5)), 100, 9.0)
     after = beginning.restarted(running, beginning.HISTORY_EXPIRED).backfill
-    assert isinstance(after, Starting)
-    assert (after.job.sweep, after.job.content, after.job.snapshot_id, after.job.pin) == (True, True, "s1", 0)
+    assert after == Starting(Job("resync", None, True, True, "s1", "history_expired"))
 
 
 def test_a_first_sync_that_is_begun_again_keeps_its_oldest_message() -> None:
     running = Cursor(Reading(77), Walking(replace(FIRST, oldest_s=1234.0), IDS), 100, None)
     after = beginning.restarted(running, beginning.HISTORY_EXPIRED).backfill
-    assert isinstance(after, Listing)
-    assert after.job.oldest_s == 1234.0
+    assert after == Listing(Job("resync", None, True, reason="history_expired", oldest_s=1234.0, pin=77), IDS)
 
 
 @pytest.mark.parametrize("waiting", [Listing(FIRST, IDS), Starting(FIRST)])
@@ -120,9 +116,9 @@ def test_the_floor_of_a_first_sync_sinks_with_what_it_emits() -> None:
     assert beginning.aged(before, before, 7.0).backfill == Walking(older, IDS)
     assert beginning.aged(before, before, 9000.0) == before
     assert beginning.aged(before, replace(before, backfill=judged), 7.0).backfill == Judged(Listing(older, IDS))
-    assert beginning.aged(before, Cursor(Reading(77), None, 100, 5000.0), 7.0).floor_s == 7.0
-    assert beginning.aged(before, Cursor(Reading(77), None, 100, None), 7.0).floor_s == 7.0
-    assert beginning.aged(before, Cursor(Reading(77), None, 100, 0.0), 7.0).floor_s == 0.0
+    for floor_s, sunk_s in ((5000.0, 7.0), (None, 7.0), (0.0, 0.0)):
+        after = beginning.aged(before, Cursor(Reading(77), None, 100, floor_s), 7.0)
+        assert after == Cursor(Reading(77), None, 100, sunk_s)
     begun_again = Listing(replace(FIRST, oldest_s=9.0), CANDIDATES)
     after = beginning.aged(before, Cursor(Reading(77), begun_again, 100, 9.0), 7.0)
     assert (after.floor_s, after.backfill) == (7.0, Listing(older, CANDIDATES))

@@ -169,6 +169,10 @@ def test_readers_are_told_what_is_attached() -> None:
         part("APPLICATION/PDF", filename="=?utf-8?q?Gr=C3=BC=C3=9Fe.pdf?=", body={"attachmentId": "A2", "size": "7"}),
         part("message/rfc822", None, part("text/plain", "inside")),
         part("text/plain", "note", filename="n" * 999, body={"attachmentId": "sp ace\n", "size": -1}),
+        part("x" * 300, filename="a", body={"attachmentId": "A" * 2048}),
+        part("a/b", filename=" " * 1019 + "b", body={"attachmentId": "A" * 2049}),
+        part("a/b", filename=" " * 1020 + "c", body={"attachmentId": "\xfc", "size": None}),
+        {"filename": "d"},
     )
     bodies, attachments = content.for_readers(mixed, 1000)
     assert bodies["html"] is not None
@@ -178,6 +182,10 @@ def test_readers_are_told_what_is_attached() -> None:
         ("A2", "Gr\xfc\xdfe.pdf", "application/pdf", 7, False),
         (None, None, "message/rfc822", 0, False),
         (None, "n" * 255, "text/plain", None, False),
+        ("A" * 2048, "a", "x" * 254, 0, False),
+        (None, "b", "a/b", 0, False),
+        (None, None, "a/b", None, False),
+        (None, "d", None, None, False),
     ]
 
 

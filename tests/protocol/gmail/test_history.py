@@ -11,6 +11,7 @@ from shared.core.quota import PRICES
 from shared.protocol.gmail import history
 from shared.protocol.gmail.cursor import Pinning, Reading
 from shared.protocol.step import Fact
+from shared.protocol.wire import Request
 from tests.protocol.gmail import answers
 from tests.protocol.gmail.answers import answer, record
 
@@ -23,8 +24,7 @@ def facts(*records: dict[str, Any]) -> dict[str, Fact]:
 
 
 def test_the_profile_names_the_mailbox_and_its_history_id() -> None:
-    request = history.profile_request(PRICE)
-    assert (request.method, request.path, request.units) == ("GET", "/gmail/v1/users/me/profile", 1)
+    assert history.profile_request(PRICE) == Request("GET", "/gmail/v1/users/me/profile", units=1)
     assert history.receive_profile(answer({"emailAddress": "robin@example.com", "historyId": "77"})) == (
         "robin@example.com",
         77,
@@ -41,14 +41,14 @@ def test_the_profile_names_the_mailbox_and_its_history_id() -> None:
     ],
 )
 def test_a_profile_that_does_not_say_it_all_is_no_answer(body: dict[str, Any]) -> None:
-    with pytest.raises(ProviderDown):
+    with pytest.raises(ProviderDown, match=r"^the answer is not a profile$"):
         history.receive_profile(answer(body))
 
 
 def test_a_round_is_asked_from_the_same_id_while_it_is_paged() -> None:
     first = history.request(Reading(77), PRICE)
-    assert (first.path, first.units) == ("/gmail/v1/users/me/history", 2)
-    assert first.query == (("startHistoryId", "77"), ("maxResults", "500"))
+    query = (("startHistoryId", "77"), ("maxResults", "500"))
+    assert first == Request("GET", "/gmail/v1/users/me/history", query, units=2)
     assert history.request(Reading(77, "token", 90), PRICE).query == (*first.query, ("pageToken", "token"))
 
 
@@ -103,11 +103,19 @@ def test_per_message_and_label_the_last_record_wins() -> None:
 
 def test_a_message_that_a_page_adds_and_deletes_is_only_gone() -> None:
     found = facts(record(5, added=["m"]), record(6, deleted=["m"]))
-    assert (found["m"].gone, found["m"].version) == (True, "6")
+    assert found["m"] == Fact("m", "t-m", "6", gone=True, content=True, labels={})
 
 
 def test_a_message_that_comes_back_is_not_gone() -> None:
     assert not facts(record(5, deleted=["m"]), record(6, added=["m"]))["m"].gone
+
+
+@pytest.mark.parametrize(("change", "present"), [("plus", True), ("minus", False)])
+def test_a_label_takes_nothing_back_of_what_was_said_before(change: str, present: bool) -> None:
+    added = facts(record(5, added=["m"]), record(6, **{change: {"m": ["A"]}}))
+    assert added["m"] == Fact("m", "t-m", "6", content=True, labels={"A": (present, 6)})
+    deleted = facts(record(5, deleted=["m"]), record(6, **{change: {"m": ["A"]}}), record(7, named=["m"]))
+    assert deleted["m"] == Fact("m", "t-m", "7", gone=True, labels={"A": (present, 6)})
 
 
 def test_a_record_without_a_reason_names_its_messages() -> None:

@@ -3,18 +3,16 @@
 import pytest
 
 from shared.core.errors import ContractBroken
+from shared.core.message import Folder
 from shared.core.quota import PRICES
 from shared.protocol.gmail import labels
+from shared.protocol.wire import Request
 from tests.protocol.gmail.answers import answer
 
 
 def test_labels_are_asked_for_without_their_counts() -> None:
-    asked = labels.request(PRICES["2026"])
-    assert (asked.path, asked.query, asked.units) == (
-        "/gmail/v1/users/me/labels",
-        (("fields", "labels(id,name,type)"),),
-        1,
-    )
+    query = (("fields", "labels(id,name,type)"),)
+    assert labels.request(PRICES["2026"]) == Request("GET", "/gmail/v1/users/me/labels", query, units=1)
 
 
 def test_names_are_as_their_owner_wrote_them_and_no_longer_than_is_sane() -> None:
@@ -26,16 +24,18 @@ def test_names_are_as_their_owner_wrote_them_and_no_longer_than_is_sane() -> Non
         {"id": "Label_3"},
     ]
     found = labels.parse(answer({"labels": rows}))
-    assert [(each["id"], each["kind"], (each["name"] or "-")[:20]) for each in found] == [
-        ("INBOX", "system", "INBOX"),
-        ("Label_1", "user", "Gr\u00fc\u00dfe/ Berlin"),
-        ("Label_2", "user", "x" * 20),
-        ("Label_3", "user", "-"),
+    assert found == [
+        Folder(id=label_id, name=name, kind=kind, parent_id=None, hidden=False)
+        for label_id, name, kind in (
+            ("INBOX", "INBOX", "system"),
+            ("Label_1", "Gr\u00fc\u00dfe/ Berlin", "user"),
+            ("Label_2", "x" * labels.NAME_BYTES_MAX, "user"),
+            ("Label_3", None, "user"),
+        )
     ]
-    assert len(found[2]["name"] or "") == labels.NAME_BYTES_MAX
 
 
 @pytest.mark.parametrize("body", [[], {"labels": {}}, {"labels": [{"id": 7}]}, {"labels": ["x"]}])
 def test_what_is_no_list_of_labels_breaks_the_contract(body: object) -> None:
-    with pytest.raises(ContractBroken):
+    with pytest.raises(ContractBroken, match=r"^the labels can't be read$"):
         labels.parse(answer(body))

@@ -1,6 +1,7 @@
 """Listings: what is asked, what is stored, when a listing counts, and what follows it."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -22,8 +23,9 @@ from shared.protocol.gmail.cursor import (
     Sweeping,
     Walking,
 )
-from shared.protocol.gmail.known import Known, pack_id
+from shared.protocol.gmail.known import pack_id
 from shared.protocol.step import Fact, Step, Walked
+from shared.protocol.wire import Request
 from tests.protocol.gmail.answers import answer, listed
 
 PRICE = PRICES["2026"]
@@ -55,34 +57,38 @@ def test_the_newest_are_asked_for_as_far_as_they_are_wanted() -> None:
 
 
 def test_where_all_is_wanted_spam_and_trash_are_too() -> None:
-    request = listing.request(Listing(RESYNC, IDS), None, PRICE)
-    assert dict(request.query) == {"maxResults": "500", "includeSpamTrash": "true"}
-    assert (request.path, request.units) == ("/gmail/v1/users/me/messages", 5)
+    asked = (("maxResults", "500"), ("includeSpamTrash", "true"))
+    request = Request("GET", "/gmail/v1/users/me/messages", asked, units=5)
+    assert listing.request(Listing(RESYNC, IDS), None, PRICE) == request
 
 
 def test_candidates_are_asked_from_a_day_before_the_floor() -> None:
     found = query(Listing(RESYNC, CANDIDATES), 200_000.7)
     assert found == {"maxResults": "500", "q": "after:113600", "includeSpamTrash": "true"}
     assert query(Listing(RESYNC, CANDIDATES), 10.0)["q"] == "after:0"
+    assert query(Listing(FIRST, CANDIDATES, listed=7), 200_000.7) == found
 
 
 def test_labels_are_listed_one_by_one_after_their_list() -> None:
-    request = listing.request(Listing(RESYNC, LABELS), None, PRICE)
-    assert (request.path, request.units) == ("/gmail/v1/users/me/labels", 1)
+    request = Request("GET", "/gmail/v1/users/me/labels", units=1)
+    assert listing.request(Listing(RESYNC, LABELS), None, PRICE) == request
     assert query(Listing(RESYNC, "STARRED")) == {"maxResults": "500", "labelIds": "STARRED", "includeSpamTrash": "true"}
 
 
 def test_one_page_that_fits_into_a_step_is_acted_on_at_once() -> None:
-    step = received(Listing(FIRST, IDS), *IDS_16[:3])
-    assert step.facts == tuple(Fact(each, f"t-{each}", content=True) for each in IDS_16[:3])
-    assert step.cursor == at(None, 5000.0)
-    assert (step.origin, step.clear, dict(step.pages), step.events) == ("backfill", True, {}, ())
+    for count in (3, 100):
+        facts = tuple(Fact(each, f"t-{each}", content=True) for each in IDS_16[:count])
+        expected = Step(at(None, 5000.0), facts, origin="backfill", clear=True)
+        assert received(Listing(FIRST, IDS), *IDS_16[:count]) == expected
 
 
 def test_more_than_wanted_is_left_out() -> None:
     step = received(Listing(replace(FIRST, wanted=2), IDS), *IDS_16[:3], token="more")
     assert [fact.message_id for fact in step.facts] == IDS_16[:2]
     assert step.cursor.backfill is None
+    second = received(Listing(replace(FIRST, wanted=5), IDS, 1, "a", 3), *IDS_16[:3], token="more")
+    assert second.pages == {"ids/1": [pack_id(each) for each in IDS_16[:2]]}
+    assert second.cursor.backfill == Judged(Listing(replace(FIRST, wanted=5), IDS, 2, "more", 5))
 
 
 def test_one_page_of_more_than_a_step_is_stored_and_walked() -> None:
@@ -105,14 +111,21 @@ def test_a_new_listing_takes_the_place_of_one_that_was_given_up() -> None:
 
 def test_a_listing_of_several_pages_counts_if_no_removal_was_seen() -> None:
     clean = Listing(FIRST, IDS, 2, None, 600)
-    assert listing.judged(at(None), clean) == Walking(FIRST, IDS)
+    assert listing.judged(clean) == Walking(FIRST, IDS)
     tainted = replace(clean, clean=False)
-    assert listing.judged(at(None), tainted) == Listing(FIRST, IDS, 2, None, 0, True, 1)
+    assert listing.judged(tainted) == Listing(FIRST, IDS, 2, None, 0, True, 1)
+    assert listing.judged(replace(tainted, passes=3)) == Listing(FIRST, IDS, 2, None, 0, True, 4)
+
+
+def test_a_listing_that_was_read_again_is_judged_again_however_short_it_is_now() -> None:
+    step = received(Listing(FIRST, IDS, 2, passes=1), IDS_16[0])
+    assert step.cursor.backfill == Judged(Listing(FIRST, IDS, 3, listed=1, passes=1))
+    assert step.facts == ()
 
 
 def test_a_listing_is_not_repeated_for_ever() -> None:
     tired = Listing(FIRST, IDS, 9, None, 600, clean=False, passes=4)
-    assert listing.judged(at(None), tired) == Walking(FIRST, IDS)
+    assert listing.judged(tired) == Walking(FIRST, IDS)
 
 
 @pytest.mark.parametrize("backfill", [Listing(RESYNC, IDS, 1), Sweeping(RESYNC, clean=True)])
@@ -134,7 +147,7 @@ def test_what_lists_nothing_is_not_tainted(backfill: Backfill | None) -> None:
 
 
 def test_a_resync_lists_ids_then_the_labels_then_compares() -> None:
-    assert listing.follow(at(None), Listing(RESYNC, IDS, 1, clean=False)) == Listing(RESYNC, LABELS, clean=False)
+    assert listing.follow(Listing(RESYNC, IDS, 1, clean=False)) == Listing(RESYNC, LABELS, clean=False)
     labels = Listing(RESYNC, LABELS)
     step = listing.receive(at(labels), labels, answer({"labels": [{"id": "A"}, {"id": "B"}]}))
     assert step.cursor.backfill == Listing(RESYNC, "A", labels=("B",))
@@ -154,93 +167,37 @@ def test_a_page_that_cannot_be_read_is_no_empty_page() -> None:
         listing.receive(at(Listing(FIRST, IDS)), Listing(FIRST, IDS), answer({"messages": [{}]}))
 
 
-KNOWN = Known(40, frozenset({"INBOX", "UNREAD"}))
-A, B = pack_id(IDS_16[1]), pack_id(IDS_16[2])
-ALL_LISTED = frozenset({"INBOX", "UNREAD", "STARRED"})
-
-
-def compare(sweeping: Sweeping, labels: dict[str, set[str]], known: dict[str, Known]) -> tuple[Fact, ...]:
-    return listing.compare(sweeping, labels, known, ALL_LISTED)
-
-
-def test_what_the_listing_and_the_index_agree_on_is_no_fact() -> None:
-    assert compare(Sweeping(RESYNC, clean=True), {A: {"INBOX", "UNREAD"}}, {A: KNOWN}) == ()
-
-
-def test_an_absent_id_is_read_before_anything_is_said() -> None:
-    assert compare(Sweeping(RESYNC, clean=True), {}, {A: KNOWN}) == (Fact(IDS_16[1], gone=True),)
-
-
-def test_labels_are_taken_from_clean_listings_as_of_the_pin() -> None:
-    (fact,) = compare(Sweeping(RESYNC, clean=True), {A: {"INBOX", "STARRED"}}, {A: KNOWN})
-    assert fact == Fact(IDS_16[1], version="50", labels={"STARRED": (True, 50), "UNREAD": (False, 50)})
-
-
-@pytest.mark.parametrize(
-    ("clean", "known", "labels"),
-    [
-        (False, KNOWN, {"INBOX"}),
-        (True, replace(KNOWN, version=50), {"INBOX"}),
-        (True, replace(KNOWN, labels=KNOWN.labels | {"Unlisted"}), {"INBOX", "UNREAD"}),
-    ],
-)
-def test_labels_that_may_be_moved_or_newer_or_were_not_listed_are_read(
-    clean: bool, known: Known, labels: set[str]
-) -> None:
-    assert compare(Sweeping(RESYNC, clean=clean), {A: labels}, {A: known}) == (Fact(IDS_16[1], gone=True),)
-
-
-def test_a_comparison_goes_on_behind_what_it_has_settled() -> None:
-    both = {A: KNOWN, B: KNOWN}
-    first, second = compare(Sweeping(RESYNC, clean=True), {}, both)
-    step = listing.compared(at(Sweeping(RESYNC, clean=True)), Sweeping(RESYNC, clean=True), (first,))
-    assert step.cursor.backfill == Sweeping(RESYNC, clean=True, after=A)
-    assert compare(Sweeping(RESYNC, clean=True, after=A), {}, both) == (second,)
-
-
-@pytest.mark.parametrize(
-    ("floor_s", "wanted", "follows", "clear"),
-    [
-        (0.0, None, Walking(RESYNC, IDS), False),
-        (9000.0, 100, Listing(replace(RESYNC, sweep=False), CANDIDATES), True),
-        (None, 100, Listing(replace(RESYNC, sweep=False, wanted=100), IDS), True),
-    ],
-)
-def test_after_a_comparison_comes_what_the_index_lacks(
-    floor_s: float | None, wanted: int | None, follows: Backfill, clear: bool
-) -> None:
-    sweeping = Sweeping(RESYNC, clean=True)
-    step = listing.compared(at(sweeping, floor_s, wanted), sweeping, ())
-    assert (step.cursor.backfill, step.clear, step.facts) == (follows, clear, ())
-
-
 def test_a_walk_goes_on_where_it_stopped() -> None:
     walking = Walking(FIRST, IDS)
     step = listing.walked(at(walking), walking, Walked(("m1", "m2"), 0, 2, ended=False))
-    assert step.cursor.backfill == Walking(FIRST, IDS, 0, 2)
-    assert step.facts == (Fact("m1", content=True), Fact("m2", content=True))
-    assert (step.origin, step.name_again, step.clear) == ("backfill", False, False)
+    facts = (Fact("m1", content=True), Fact("m2", content=True))
+    assert step == Step(at(Walking(FIRST, IDS, 0, 2)), facts, origin="backfill")
 
 
 def test_a_walk_that_ends_is_the_end_of_the_job() -> None:
     walking = Walking(RESYNC, IDS, 1, 40)
     step = listing.walked(at(walking, 0.0), walking, Walked((), 2, 0, ended=True))
-    assert (step.cursor.backfill, step.clear) == (None, True)
-    assert step.events == (("tidemark.account.resynced", {"reason": "asked_for"}),)
+    events = (("tidemark.account.resynced", {"reason": "asked_for"}),)
+    assert step == Step(at(None, 0.0), origin="resync", floor_s=0.0, clear=True, events=events)
 
 
 def test_a_snapshot_notes_what_is_known_names_it_and_reads_what_is_not() -> None:
     began = listing.started(at(Starting(SNAPSHOT), 9000.0), SNAPSHOT)
-    assert (began.note_known, began.clear) == (True, True)
-    assert began.events == (("tidemark.snapshot.began", {"snapshot_id": "s1"}),)
     naming = Naming(SNAPSHOT)
-    assert began.cursor.backfill == naming
+    job: Any = {"origin": "resync", "floor_s": 9000.0}
+    events: Any = (("tidemark.snapshot.began", {"snapshot_id": "s1"}),)
+    assert began == Step(at(naming, 9000.0), note_known=True, clear=True, events=events, **job)
     step = listing.walked(at(naming, 9000.0), naming, Walked(("m1",), 0, 1, ended=False))
-    assert (step.name_again, step.cursor.backfill) == (True, Naming(SNAPSHOT, 0, 1))
+    assert step == Step(at(Naming(SNAPSHOT, 0, 1), 9000.0), (Fact("m1", content=True),), name_again=True, **job)
     step = listing.walked(at(naming, 9000.0), naming, Walked(("m2",), 1, 0, ended=True))
-    assert (step.name_again, step.clear, step.cursor.backfill) == (True, True, Listing(SNAPSHOT, CANDIDATES))
+    after = at(Listing(SNAPSHOT, CANDIDATES), 9000.0)
+    assert step == Step(after, (Fact("m2", content=True),), name_again=True, clear=True, **job)
     ended = listing.finished(at(Walking(SNAPSHOT, CANDIDATES), 9000.0), SNAPSHOT)
-    assert [kind for kind, _ in ended.events] == ["tidemark.snapshot.ended", "tidemark.account.resynced"]
+    events = (
+        ("tidemark.snapshot.ended", {"snapshot_id": "s1"}),
+        ("tidemark.account.resynced", {"reason": "asked_for"}),
+    )
+    assert ended == Step(at(None, 9000.0), clear=True, events=events, **job)
 
 
 def test_a_snapshot_after_lost_history_compares_before_it_ends() -> None:
@@ -255,12 +212,13 @@ def test_a_snapshot_after_lost_history_compares_before_it_ends() -> None:
 )
 def test_a_stored_listing_that_is_lost_is_made_again(walking: Walking | Naming, again: Backfill) -> None:
     step = listing.walked(at(walking), walking, Walked((), 1, 7, ended=False, lost=True))
-    assert (step.cursor.backfill, step.facts, step.name_again) == (again, (), False)
+    assert step == Step(at(again), origin=walking.job.origin)
 
 
 def test_the_floor_of_a_first_sync_is_the_oldest_message_that_it_emitted() -> None:
-    assert listing.finished(at(Walking(FIRST, IDS)), FIRST).cursor.floor_s == 5000.0
-    assert listing.finished(at(Walking(FIRST, IDS), 7.0), FIRST).cursor.floor_s == 7.0
+    for floor_s, floor_after_s in ((None, 5000.0), (7.0, 7.0)):
+        step = listing.finished(at(Walking(FIRST, IDS), floor_s), FIRST)
+        assert step == Step(at(None, floor_after_s), origin="backfill", floor_s=floor_s, clear=True)
 
 
 @pytest.mark.parametrize(
@@ -284,11 +242,13 @@ def test_every_backfill_step_says_where_it_comes_from() -> None:
 def test_a_first_sync_that_was_begun_again_also_lists_what_came_since_the_connection() -> None:
     job = replace(SNAPSHOT, wanted=3, oldest_s=5000.0)
     step = listing.finished(at(Walking(job, IDS)), job)
-    assert step.cursor == at(Listing(replace(job, wanted=None), CANDIDATES), 5000.0)
-    assert (step.floor_s, step.clear, step.events) == (None, True, ())
+    after = at(Listing(replace(job, wanted=None), CANDIDATES), 5000.0)
+    assert step == Step(after, origin="resync", clear=True)
     assert listing.finished(step.cursor, job).cursor.backfill is None
+    assert listing.finished(at(Walking(RESYNC, IDS)), RESYNC).cursor == at(None, 0.0)
 
 
 def test_candidates_are_walked_however_few_they_are() -> None:
     step = received(Listing(SNAPSHOT, CANDIDATES), "m", floor_s=9000.0)
-    assert (step.facts, list(step.pages)) == ((), ["candidates/0"])
+    after = at(Walking(SNAPSHOT, CANDIDATES), 9000.0)
+    assert step == Step(after, origin="resync", floor_s=9000.0, pages={"candidates/0": ["~m"]})

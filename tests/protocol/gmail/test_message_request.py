@@ -6,21 +6,24 @@ import pytest
 
 from shared.protocol.gmail import message
 from shared.protocol.gmail.message import Reading
+from shared.protocol.wire import Request
 
 DEFAULT_FIELDS = "id,threadId,labelIds,snippet,payload/headers,internalDate"
 METADATA = Reading(DEFAULT_FIELDS, "metadata", 65536)
 FULL = Reading(DEFAULT_FIELDS, "full", 65536)
+HEADER_NAMES = [("metadataHeaders", name) for name in (*message.METADATA_HEADERS, *message.KEPT_HEADERS)]
+
+
+@pytest.fixture(autouse=True)
+def nothing_asked_before() -> None:
+    message._query.cache_clear()
+    message._thread_query.cache_clear()
 
 
 def test_a_message_is_asked_for_with_the_configured_fields_and_those_needed() -> None:
-    request = message.request("18c0ffee12345678", METADATA, units=20)
-    assert (request.method, request.path, request.units) == ("GET", "/gmail/v1/users/me/messages/18c0ffee12345678", 20)
-    query = list(request.query)
-    assert query[:2] == [
-        ("format", "metadata"),
-        ("fields", f"{DEFAULT_FIELDS},historyId,sizeEstimate"),
-    ]
-    assert query[2:] == [("metadataHeaders", name) for name in (*message.METADATA_HEADERS, *message.KEPT_HEADERS)]
+    query = (("format", "metadata"), ("fields", f"{DEFAULT_FIELDS},historyId,sizeEstimate"), *HEADER_NAMES)
+    request = Request("GET", "/gmail/v1/users/me/messages/18c0ffee12345678", query, units=20)
+    assert message.request("18c0ffee12345678", METADATA, units=20) == request
 
 
 @pytest.mark.parametrize(
@@ -28,6 +31,11 @@ def test_a_message_is_asked_for_with_the_configured_fields_and_those_needed() ->
     [
         ("", "metadata", "id,threadId,labelIds,snippet,historyId,internalDate,sizeEstimate,payload/headers"),
         ("*", "metadata", "*"),
+        (
+            "a(b(c,d),e),id",
+            "full",
+            "a(b(c,d),e),id,threadId,labelIds,snippet,historyId,internalDate,sizeEstimate,payload",
+        ),
         ("payload, id", "metadata", "payload,id,threadId,labelIds,snippet,historyId,internalDate,sizeEstimate"),
         (
             "payload(headers(name,value),mimeType),raw,raw",
@@ -47,21 +55,21 @@ def test_a_field_mask_names_each_field_once(fields: str, form: str, mask: str) -
 
 
 def test_bodies_are_asked_for_without_header_names() -> None:
-    assert [name for name, _ in message.request("a", FULL, 20).query] == ["format", "fields"]
-    assert dict(message.request("a", FULL, 20).query)["fields"].endswith(",payload")
+    fields = "id,threadId,labelIds,snippet,internalDate,historyId,sizeEstimate,payload"
+    assert message.request("a", FULL, 20).query == (("format", "full"), ("fields", fields))
 
 
 def test_a_thread_is_asked_for_with_the_same_mask_inside() -> None:
-    request = message.thread_request("t1", METADATA, units=40)
-    assert (request.path, request.units) == ("/gmail/v1/users/me/threads/t1", 40)
-    assert dict(request.query)["fields"] == f"id,messages({DEFAULT_FIELDS},historyId,sizeEstimate)"
+    fields = f"id,messages({DEFAULT_FIELDS},historyId,sizeEstimate)"
+    query = (("format", "metadata"), ("fields", fields), *HEADER_NAMES)
+    request = Request("GET", "/gmail/v1/users/me/threads/t%2E1", query, units=40)
+    assert message.thread_request("t.1", METADATA, units=40) == request
 
 
 def test_a_confirmation_reads_labels_and_version_only() -> None:
-    request = message.confirm_request("m1", units=20)
-    assert request.path == "/gmail/v1/users/me/messages/m1"
-    assert request.query == (("format", "minimal"), ("fields", "id,threadId,labelIds,historyId"))
-    assert request.units == 20
+    query = (("format", "minimal"), ("fields", "id,threadId,labelIds,historyId"))
+    request = Request("GET", "/gmail/v1/users/me/messages/m%2F1", query, units=20)
+    assert message.confirm_request("m/1", units=20) == request
 
 
 @pytest.mark.parametrize("hostile", ["..", ".", "a/../b", "a?b#c", "\r\nGET /", "ü", "\ud800", ""])

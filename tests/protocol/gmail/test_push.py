@@ -30,20 +30,36 @@ def test_a_push_is_read_wrapped_and_unwrapped() -> None:
 
 
 def test_both_alphabets_are_read_with_and_without_padding() -> None:
-    raw = said(address="ÿ?>~@example.com")
-    for text in (standard(raw), base64.urlsafe_b64encode(raw).decode()):
-        for form in (text, text.rstrip("=")):
-            assert read(wrapped(form)) == Push("ÿ?>~@example.com", 1710)
+    for address in ("ÿ?>~@example.com", "ÿ?>~+@example.com", "ÿ?>~++@example.com"):
+        raw = said(address=address)
+        for text in (standard(raw), base64.urlsafe_b64encode(raw).decode()):
+            for form in (text, text.rstrip("="), text.rstrip("=") + "==="):
+                assert read(wrapped(form)) == Push(address, 1710)
 
 
-@pytest.mark.parametrize("history_id", [1710, "1710", "0001710"])
-def test_a_history_id_is_a_number_or_a_string(history_id: Any) -> None:
-    assert read(said(history_id)) == Push(ADDRESS, 1710)
+@pytest.mark.parametrize(
+    ("history_id", "number"),
+    [
+        (1710, 1710),
+        ("1710", 1710),
+        ("0001710", 1710),
+        (1, 1),
+        (HISTORY_ID_MAX, 2**64 - 1),
+        (str(HISTORY_ID_MAX), 2**64 - 1),
+    ],
+)
+def test_a_history_id_is_a_number_or_a_string(history_id: Any, number: int) -> None:
+    assert read(said(history_id)) == Push(ADDRESS, number)
 
 
 @pytest.mark.parametrize("history_id", [0, -5, HISTORY_ID_MAX + 1, 1.0, True, None, "", "x", "१२", "1" * 21, [], {}])
 def test_a_history_id_that_makes_no_sense_is_none(history_id: Any) -> None:
     assert read(said(history_id)) == Push(ADDRESS, None)
+
+
+@pytest.mark.parametrize("address", ["a@b", "a" * 318 + "@b"])
+def test_an_address_may_be_as_short_and_as_long_as_one_can_be(address: str) -> None:
+    assert read(said(address=address)) == Push(address, 1710)
 
 
 @pytest.mark.parametrize("address", ["", "x@", "no address", 5, None, ["a@b"], "a" * 319 + "@b"])
@@ -53,7 +69,10 @@ def test_a_push_without_an_address_is_none(address: Any) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"[]", b"null", b"\xff", wrapped(None), wrapped("!!!"), wrapped("ä"), wrapped(standard(b"x")), wrapped("A")],
+    [
+        *(b"", b"[]", b"null", b"\xff", wrapped(None), wrapped("!!!"), wrapped("ä"), wrapped(standard(b"x"))),
+        *(wrapped("A"), wrapped("!!!!" + standard(said()))),
+    ],
 )
 def test_what_is_no_push_is_none(body: bytes) -> None:
     assert read(body) is None

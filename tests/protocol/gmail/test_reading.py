@@ -40,29 +40,41 @@ def test_a_thread_is_its_messages_and_those_to_be_read_alone() -> None:
     assert {each: bool(found) for each, found in members.found.items()} == {"m1": True, "m2": False}
 
 
-def test_a_thread_that_gmail_does_not_find_is_none() -> None:
-    assert told(google_error(404, "notFound")) is None
+@pytest.mark.parametrize("status", [404, 410])
+def test_a_thread_that_gmail_does_not_find_is_none(status: int) -> None:
+    assert told(google_error(status, "notFound")) is None
 
 
-@pytest.mark.parametrize("body", [[], {"messages": {}}])
-def test_what_is_no_thread_breaks_the_contract(body: object) -> None:
-    with pytest.raises(ContractBroken):
-        told(answer(body))
+def test_what_is_no_thread_s_id_is_not_asked_for() -> None:
+    with pytest.raises(StopIteration) as ended:
+        next(reading().thread("x"))
+    assert ended.value.value is None
+
+
+@pytest.mark.parametrize("body", [[], {"messages": {}}, {"messages": [{"id": 5}]}])
+@pytest.mark.parametrize("status", [200, 405, 411])
+def test_what_is_no_thread_breaks_the_contract(status: int, body: object) -> None:
+    with pytest.raises(ContractBroken, match=r"^a thread can't be read$"):
+        told(answer(body, status))
 
 
 @pytest.mark.parametrize(
-    ("identity", "possible"), [("1a2b", True), ("1A2B", False), ("x", False), ("1" * 17, False), ("..", False)]
+    ("identity", "possible"),
+    [("1a2b", True), ("1" * 16, True), ("1A2B", False), ("x", False), ("1" * 17, False), ("..", False)],
 )
 def test_an_id_is_hexadecimal(identity: str, possible: bool) -> None:
     assert reading().could_exist(identity) is possible
+
+
+def test_a_message_is_known_by_its_packed_id() -> None:
+    assert reading().known_id("19ac3f00deadbeef") == "Gaw_AN6tvu8"
 
 
 def test_the_newer_of_cache_and_index_is_shown() -> None:
     stream = reading()
     message: Any = {"id": "m1", "labels": ["INBOX"]}
     value = stream.labels.pack(Known(20, frozenset({"STARRED"})))
-    older, newer = stream.followed(value, Fetched(message, "10")), stream.followed(value, Fetched(message, "30"))
-    assert older is not None
-    assert (older.message["labels"], older.message["flagged"]) == (["STARRED"], True)
-    assert newer is not None
-    assert newer.message["labels"] == ["INBOX"]
+    shown: Any = {"id": "m1", "labels": ["STARRED"], "unread": False, "flagged": True, "draft": False}
+    assert stream.followed(value, Fetched(message, "19")) == Fetched(shown, "20")
+    for version in ("20", "30"):
+        assert stream.followed(value, Fetched(message, version)) == Fetched(message, version)

@@ -119,6 +119,10 @@ def test_success_is_ok_whatever_the_body(http: int) -> None:
         ),
         (408, b"", Kind.DOWN, "unreadable"),
         (302, b"", Kind.DOWN, "unreadable"),
+        (199, b"", Kind.DOWN, "unreadable"),
+        (300, b"", Kind.DOWN, "unreadable"),
+        (500, b"<html>", Kind.DOWN, ""),
+        (411, b"<html>", Kind.REFUSED, ""),
         (413, b"<html>", Kind.REFUSED, ""),
     ],
 )
@@ -169,6 +173,8 @@ def test_a_daily_limit_waits_an_hour_at_least() -> None:
     assert read(403, content) == (Kind.THROTTLED, "dailyLimitExceeded", refusal.DAILY_LIMIT_S)
     assert read(403, content, retry_after="7200")[2] == 7200.0
     assert read(400, content)[2] is None
+    elsewhere = body(403, "Daily Limit Exceeded", "dailyLimitExceededUnreg")
+    assert read(403, elsewhere) == (Kind.THROTTLED, "dailyLimitExceededUnreg", 3600.0)
 
 
 def test_no_answer_silences_a_mailbox_for_more_than_a_day() -> None:

@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 
 from shared.core.quota import PRICES
+from shared.protocol.gmail import history, listing
 from shared.protocol.gmail.cursor import (
+    CANDIDATES,
     IDS,
     Backfill,
     Cursor,
@@ -25,8 +27,8 @@ from shared.protocol.gmail.history import LATE_S
 from shared.protocol.gmail.known import Known, LabelTable, pack_id
 from shared.protocol.gmail.message import Reading as MessageReading
 from shared.protocol.gmail.stream import GmailStream
-from shared.protocol.status import Kind
-from shared.protocol.step import Call, Compare, Fact, Fetched, Note, Patch, Walk, Walked, Want
+from shared.protocol.status import Kind, Status
+from shared.protocol.step import Call, Compare, Fact, Fetched, Note, Patch, Step, Walk, Walked, Want
 from shared.protocol.wire import Request
 from tests.protocol.gmail import answers
 from tests.protocol.gmail.answers import answer, google_error, listed, record
@@ -59,6 +61,15 @@ def fetched(message_id: str, version: int, *labels: str) -> Fetched:
 
 def test_the_history_id_is_read_before_anything_else() -> None:
     assert asked_path(Listing(FIRST, IDS), Pinning(), confirmed=True) == "profile"
+
+
+def test_a_task_s_requests_are_those_of_its_cursor() -> None:
+    prices, live = PRICES["2026"], Reading(77, "token", 90)
+    at = replace(cursor(Listing(RESYNC, CANDIDATES), live), floor_s=200_000.0)
+    assert stream().next_task(cursor(None, Pinning()), confirmed=False) == Call((history.profile_request(prices),))
+    assert stream().next_task(at, confirmed=False) == Call((history.request(live, prices),))
+    listed_after = listing.request(Listing(RESYNC, CANDIDATES), 200_000.0, prices)
+    assert stream().next_task(at, confirmed=True) == Call((listed_after,))
 
 
 def test_live_changes_come_before_every_backfill_step() -> None:
@@ -100,32 +111,32 @@ def test_then_the_backfill_has_its_task(backfill: Backfill | None, task: Any) ->
 
 def test_the_profile_pins_the_stream() -> None:
     profile = answer({"emailAddress": "robin@example.com", "historyId": "88"})
-    step = stream().receive(cursor(None, Pinning()), ASKED, profile, confirmed=False)
-    assert (step.cursor.live, step.facts, step.origin) == (Reading(88), (), "live")
+    step = stream().receive(cursor(Listing(FIRST, IDS), Pinning()), ASKED, profile, confirmed=False)
+    assert step == Step(cursor(Listing(replace(FIRST, pin=88), IDS), Reading(88)))
 
 
 def test_a_history_page_is_a_live_step() -> None:
     page = answers.history(record(80, added=["m"]), history_id=90)
     step = stream().receive(cursor(Walking(FIRST, IDS)), ASKED, page, confirmed=False)
-    assert step.cursor == cursor(Walking(FIRST, IDS), Reading(90))
-    assert (step.facts, step.round_ended) == ((Fact("m", "t-m", "80", content=True, labels={}),), True)
+    facts = (Fact("m", "t-m", "80", content=True, labels={}),)
+    assert step == Step(cursor(Walking(FIRST, IDS), Reading(90)), facts, round_ended=True)
 
 
 def test_a_round_with_removals_taints_the_listing_and_forgets_them_at_its_end() -> None:
     at = cursor(Listing(RESYNC, IDS, 1))
     page = answers.history(record(80, deleted=["m"]), token="a")
     paging = stream().receive(at, ASKED, page, confirmed=False)
-    assert not paging.round_ended
+    live = Reading(77, "a", 1000, removals=True)
+    facts = (Fact("m", "t-m", "80", gone=True, labels={}),)
+    assert paging == Step(cursor(Listing(RESYNC, IDS, 1, clean=False), live), facts)
     ended = stream().receive(paging.cursor, ASKED, answers.history(history_id=1000), confirmed=False)
     assert ended.cursor == cursor(Listing(RESYNC, IDS, 1, clean=False), Reading(1000))
 
 
 def test_expired_history_pins_again_and_lists_everything() -> None:
     step = stream().receive(cursor(), ASKED, answer({}, 404), confirmed=False)
-    assert step.cursor.live == Pinning()
-    assert isinstance(step.cursor.backfill, Listing)
-    assert (step.cursor.backfill.job.sweep, step.cursor.backfill.job.reason) == (True, "history_expired")
-    assert not step.round_ended
+    job = Job("resync", None, sweep=True, reason="history_expired")
+    assert step == Step(cursor(Listing(job, IDS), Pinning()))
 
 
 def test_a_listing_page_is_a_backfill_step() -> None:
@@ -136,15 +147,15 @@ def test_a_listing_page_is_a_backfill_step() -> None:
 
 
 def test_a_note_says_that_a_snapshot_began_or_judges_a_listing() -> None:
-    assert stream().noted(cursor(Starting(FIRST))).note_known
+    assert stream().noted(cursor(Starting(FIRST))) == listing.started(cursor(Starting(FIRST)), FIRST)
     waited = Judged(Listing(FIRST, IDS), waited=True)
-    assert stream().noted(cursor(waited)).cursor.backfill == Walking(FIRST, IDS)
+    assert stream().noted(cursor(waited)) == Step(cursor(Walking(FIRST, IDS)), origin="backfill")
 
 
 def test_a_listing_is_judged_and_compared_only_when_history_shows_what_happened_meanwhile() -> None:
     judged, sweeping = Judged(Listing(FIRST, IDS)), Sweeping(RESYNC, clean=True)
-    assert stream().noted(cursor(judged)).cursor.backfill == replace(judged, waited=True)
-    assert stream().noted(cursor(sweeping)).cursor.backfill == replace(sweeping, waited=True)
+    assert stream().noted(cursor(judged)) == Step(cursor(replace(judged, waited=True)), origin="backfill")
+    assert stream().noted(cursor(sweeping)) == Step(cursor(replace(sweeping, waited=True)), origin="resync")
 
 
 def test_a_walk_is_a_step_of_its_ids() -> None:
@@ -153,18 +164,19 @@ def test_a_walk_is_a_step_of_its_ids() -> None:
 
 
 def test_differences_are_of_ids_and_of_the_labels_that_list_them() -> None:
-    here = stream("INBOX", "STARRED")
+    here = stream("INBOX", "A/B")
     same, gone, starred = (f"{n:016x}" for n in range(3))
     entry = here.labels.pack(Known(40, frozenset({"INBOX"})))
     pages = {
         "ids/0": [pack_id(same), pack_id(starred)],
         "=INBOX/0": [pack_id(same), pack_id(starred)],
-        "=STARRED/0": [pack_id(starred)],
+        "=A/B/0": [pack_id(starred)],
     }
     at = cursor(Sweeping(RESYNC, clean=True))
     facts = here.differences(at, pages, {pack_id(each): entry for each in (same, gone, starred)})
-    assert facts == (Fact(gone, gone=True), Fact(starred, version="50", labels={"STARRED": (True, 50)}))
-    assert here.compared(at, facts[:1]).cursor.backfill == Sweeping(RESYNC, clean=True, after=pack_id(gone))
+    assert facts == (Fact(gone, gone=True), Fact(starred, version="50", labels={"A/B": (True, 50)}))
+    after = cursor(Sweeping(RESYNC, clean=True, after=pack_id(gone)))
+    assert here.compared(at, facts[:1]) == Step(after, facts[:1], origin="resync")
 
 
 def test_an_unknown_message_is_read_and_one_that_is_gone_was_never_named() -> None:
@@ -195,6 +207,10 @@ def test_what_the_index_has_seen_already_is_no_event() -> None:
     value = entry(here, 50, "INBOX")
     assert here.judge(Fact("m", version="50", labels={"INBOX": (False, 50)}), value) is None
     assert here.judge(Fact("m", content=True), value) is None
+    assert here.judge(Fact("m", version="50", content=True), value) is None
+    assert here.judge(Fact("m", content=True), entry(here, 0, "INBOX")) is None
+    older = Fact("m", version="51", labels={"INBOX": (False, 50)})
+    assert here.judge(older, value) is None
 
 
 @pytest.mark.parametrize(
@@ -214,7 +230,8 @@ def test_a_cached_message_serves_if_it_is_not_older_than_the_record_that_named_i
     here = stream()
     assert here.serves(fetched("m", 50), Want("m", version="50"))
     assert not here.serves(fetched("m", 49), Want("m", version="50"))
-    assert not here.serves(fetched("m", 50), Want("m"))
+    assert here.serves(fetched("m", 51), Want("m", version="50"))
+    assert here.serves(fetched("m", 50), Want("m")) is False
     assert not here.serves(fetched("m", 50), Want("m", version=here.newest))
 
 
@@ -232,12 +249,11 @@ def test_a_message_that_is_named_again_has_the_newest_labels_that_are_known() ->
     here = stream("INBOX", "STARRED", "UNREAD")
     value = entry(here, 50, "INBOX", "UNREAD")
     held = fetched("m", 40, "STARRED")
-    now = here.current(value, held)
-    assert now.version == "50"
-    assert now.message["labels"] == ["INBOX", "UNREAD"]
-    assert (now.message["unread"], now.message["flagged"], now.message["subject"]) == (True, False, "Hello")
-    assert here.newer(value, held) == now
-    assert here.newer(value, fetched("m", 60)) == fetched("m", 60)
+    flags: Any = {"labels": ["INBOX", "UNREAD"], "unread": True, "flagged": False, "draft": False}
+    now = Fetched({**held.message, **flags}, "50")
+    assert here.current(value, held) == here.newer(value, held) == now
+    for version in (50, 60):
+        assert here.newer(value, fetched("m", version)) == fetched("m", version)
 
 
 def test_the_label_table_is_stored_when_it_has_grown() -> None:
@@ -248,7 +264,8 @@ def test_the_label_table_is_stored_when_it_has_grown() -> None:
 
 
 def test_a_status_is_read_from_the_whole_answer() -> None:
-    assert stream().status(google_error(429, "rateLimitExceeded"), NOW_S).kind is Kind.THROTTLED
+    refused = replace(google_error(429, "rateLimitExceeded"), headers={"retry-after": "Tue, 25 Nov 2025 00:00:07 GMT"})
+    assert stream().status(refused, NOW_S) == Status(Kind.THROTTLED, 429, "rateLimitExceeded", 7.0)
 
 
 def test_what_is_stored_is_read_again() -> None:

@@ -1,15 +1,17 @@
 """What a Gmail mailbox asks for to read messages, and what each part of a batch says of them."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from shared.core.quota import PRICES
+from shared.protocol.gmail import message
 from shared.protocol.gmail.known import LabelTable
 from shared.protocol.gmail.message import Reading as MessageReading
 from shared.protocol.gmail.stream import GmailStream
-from shared.protocol.status import Kind
-from shared.protocol.step import Failed, Gone, Want
+from shared.protocol.status import Kind, Status
+from shared.protocol.step import Failed, Fetched, Gone, Want
 from shared.protocol.wire import Request, Response
 from tests.protocol.gmail.answers import answer, google_error, resource
 
@@ -26,10 +28,11 @@ def test_three_wanted_messages_of_a_thread_are_read_together() -> None:
     wants = [Want(f"m{n}", "t") for n in range(3)] + [Want("m9", "u"), Want("c", "t", content=False)]
     parts = stream().parts(wants)
     assert list(parts) == ["t-t", "m-m9", "c-c"]
-    of, request = parts["t-t"]
-    assert (of, request.units) == (tuple(wants[:3]), 40)
-    assert request.path == "/gmail/v1/users/me/threads/t"
-    assert parts["m-m9"][1].units == parts["c-c"][1].units == 20
+    assert parts == {
+        "t-t": (tuple(wants[:3]), message.thread_request("t", READING, 40)),
+        "m-m9": ((wants[3],), message.request("m9", READING, 20)),
+        "c-c": ((wants[4],), message.confirm_request("c", 20)),
+    }
 
 
 @pytest.mark.parametrize(
@@ -49,14 +52,21 @@ def test_a_read_costs_what_the_price_list_says() -> None:
     assert stream(prices="legacy").parts([Want(f"m{n}", "t") for n in range(3)])["t-t"][1].units == 10
 
 
+def test_a_thread_that_costs_as_much_as_its_messages_is_not_read_for_them() -> None:
+    dear = replace(stream(), prices=replace(PRICES["2026"], thread_get=60))
+    assert list(dear.parts([Want(f"m{n}", "t") for n in range(3)])) == ["m-m0", "m-m1", "m-m2"]
+    assert list(dear.parts([Want(f"m{n}", "t") for n in range(4)])) == ["t-t"]
+
+
 def part(key: str, wants: list[Want], response: Response) -> Any:
     return stream("INBOX").part(key, tuple(wants), response, NOW_S)
 
 
 def test_a_part_is_read_as_the_message_that_was_asked_for() -> None:
-    status, results = part("m-m", [Want("m")], answer(resource("m", ["INBOX"], 50)))
-    assert status.kind is Kind.OK
-    assert results["m"].version == "50"
+    response = answer(resource("m", ["INBOX"], 50))
+    status, results = part("m-m", [Want("m")], response)
+    assert status == Status(Kind.OK, 200)
+    assert results == {"m": message.parse(response.body, READING)}
     assert results["m"].message["labels"] == ["INBOX"]
 
 
@@ -78,8 +88,8 @@ def test_another_message_s_confirmation_is_none() -> None:
 
 def test_a_confirmation_says_labels_and_version() -> None:
     _, results = part("c-m", [Want("m", content=False)], answer({"id": "m", "labelIds": ["UNREAD"], "historyId": "50"}))
-    assert results["m"].version == "50"
-    assert (results["m"].message["labels"], results["m"].message["unread"]) == (["UNREAD"], True)
+    found: Any = {"id": "m", "labels": ["UNREAD"], "unread": True, "flagged": False, "draft": False}
+    assert results == {"m": Fetched(found, "50")}
 
 
 def test_a_missing_message_is_gone() -> None:
@@ -97,7 +107,12 @@ def test_a_missing_message_is_gone() -> None:
 )
 def test_a_failed_part_says_why(code: int, reason: str, kind: Kind) -> None:
     status, results = part("m-m", [Want("m")], google_error(code, reason))
-    assert (status.kind, results) == (kind, {"m": Failed(reason, counts=True)})
+    assert (status, results) == (Status(kind, code, reason), {"m": Failed(reason, counts=True)})
+
+
+def test_a_part_says_how_long_to_wait() -> None:
+    refused = replace(google_error(429, "rateLimitExceeded"), headers={"retry-after": "Tue, 25 Nov 2025 00:00:07 GMT"})
+    assert part("m-m", [Want("m")], refused)[0] == Status(Kind.THROTTLED, 429, "rateLimitExceeded", 7.0)
 
 
 def test_a_failure_without_a_reason_is_told_by_its_status() -> None:
@@ -117,7 +132,7 @@ def test_a_thread_answers_for_those_of_its_messages_that_it_shows() -> None:
 @pytest.mark.parametrize("response", [google_error(404, "notFound"), google_error(500, "backendError"), answer([])])
 def test_of_a_thread_that_cannot_be_read_each_message_is_asked_for_alone(response: Response) -> None:
     status, results = part("t-t", WANTS, response)
-    assert (status.kind, results) == (Kind.OK, {"a": None, "b": None, "c": None})
+    assert (status.kind, status.http, results) == (Kind.OK, response.status, {"a": None, "b": None, "c": None})
 
 
 @pytest.mark.parametrize(
@@ -130,7 +145,7 @@ def test_of_a_thread_that_cannot_be_read_each_message_is_asked_for_alone(respons
 )
 def test_a_refused_thread_is_refused(code: int, reason: str, kind: Kind) -> None:
     status, results = part("t-t", WANTS, google_error(code, reason))
-    assert (status.kind, results) == (kind, {})
+    assert (status, results) == (Status(kind, code, reason), {})
 
 
 def test_a_batch_is_split_by_content_id() -> None:
