@@ -3,72 +3,32 @@
 from dataclasses import replace
 from typing import Any
 
-import orjson
 import pytest
 
 from shared.core.errors import ContractBroken
-from shared.protocol.graph.chains import PIN_S, Answered, Mailbox, Row, answered, reconciled, table
+from shared.protocol.graph.chains import PIN_S, Answered, Row, table
 from shared.protocol.graph.cursor import BACKFILL, FIRST, LIVE, RESYNC, Chain, Cursor, Job
-from shared.protocol.graph.debts import Debts
-from shared.protocol.graph.delta import Asking
-from shared.protocol.graph.folders import FolderTable
-from shared.protocol.graph.known import Prefixes
-from shared.protocol.graph.message import Reading
 from shared.protocol.wire import Response
-
-ORIGIN = "https://graph.microsoft.com"
-OLD, NEXT = f"{ORIGIN}/v1.0/me/old?$deltatoken=1", f"{ORIGIN}/v1.0/me/next?$token=2"
-FOLDERS = Chain("", OLD, resting=True)
-CHANGED_S = 1_767_268_800.0  # 2026-01-01T12:00:00Z
-REMOVED: Row = {"id": "gone", "@removed": {"reason": "deleted"}}
-SPARSE: Row = {"id": "sparse", "isRead": True}
-
-
-def box(*names: str, asked: tuple[str, ...] | None = None, total: int = 1) -> Mailbox:
-    folders = FolderTable(None, asked)
-    for name in names or ("E", "F", "G"):
-        folders.shown({"id": name, "displayName": name, "isHidden": False, "totalItemCount": total})
-    return Mailbox(Asking(ORIGIN, 50, Reading("text", 1000)), folders, Prefixes(), Debts())
-
-
-def resting(name: str, **fields: Any) -> Chain:
-    return Chain(name, f"{OLD}&of={name}", resting=True, **{"floor_s": 0.0, **fields})
+from tests.protocol.graph.answers import (
+    CHANGED_S,
+    FOLDERS,
+    NEXT,
+    OLD,
+    REMOVED,
+    SPARSE,
+    box,
+    came,
+    cursor,
+    listed,
+    page,
+    refused,
+    resting,
+    told,
+)
 
 
 def walk(**fields: Any) -> Chain:
     return Chain("F", **{"origin": BACKFILL, **fields})
-
-
-def cursor(*chains: Chain, **fields: Any) -> Cursor:
-    return Cursor(FOLDERS, chains, **{"walked": 3, **fields})
-
-
-def came(identity: str, at_s: int, changed: str = "2026-01-01T12:00:00Z") -> Row:
-    """A row of a message that came `at_s` seconds after the start of the epoch."""
-    minutes, seconds = divmod(at_s, 60)
-    return {
-        "id": identity,
-        "receivedDateTime": f"1970-01-01T00:{minutes:02d}:{seconds:02d}Z",
-        "lastModifiedDateTime": changed,
-    }
-
-
-def page(*rows: Row, ended: bool = True) -> Response:
-    link = "@odata.deltaLink" if ended else "@odata.nextLink"
-    return Response(200, {}, orjson.dumps({"value": rows, link: NEXT}))
-
-
-def listed(*rows: Row, ended: bool = True) -> Response:
-    return Response(200, {}, orjson.dumps({"value": rows} | ({} if ended else {"@odata.nextLink": NEXT})))
-
-
-def refused(status: int, code: str) -> Response:
-    return Response(status, {}, orjson.dumps({"error": {"code": code}}))
-
-
-def told(of: Cursor, response: Response, at: Mailbox | None = None) -> Answered:
-    """To the request of the first message chain, or of the folder chain where there is none."""
-    return answered(at or box(), of, of.chains[0] if of.chains else of.folders, response)
 
 
 def emitted(chain: Chain, *rows: Row, **fields: Any) -> list[bool]:
@@ -300,97 +260,3 @@ def test_a_folder_that_is_not_found_waits_for_the_folder_chain(chain: Chain, fol
     after = replace(of, folders=replace(FOLDERS, read=folders_read))
     found = told(of, refused(404, "ErrorItemNotFound"))
     assert found == Answered(after.put(replace(chain, missing=True, read=True, listing="")))
-
-
-# --- folders
-
-
-def folder(identity: str, **fields: Any) -> Row:
-    return {"id": identity, "displayName": identity, "isHidden": False, "totalItemCount": 1, **fields}
-
-
-def test_the_first_walk_of_the_folders_gives_each_a_walk() -> None:
-    at = box("F")
-    of = Cursor(Chain("", origin=BACKFILL))
-    begun = told(of, page(folder("G"), {"id": "F", "@removed": {}}, ended=False), at).cursor
-    assert begun == Cursor(Chain("", NEXT, origin=BACKFILL), shown=(1,))
-    found = told(begun, page(folder("H")), at)
-    walks = (Chain("G", origin=BACKFILL), Chain("H", origin=BACKFILL))
-    assert found == Answered(Cursor(Chain("", NEXT, resting=True), walks, walked=0))
-
-
-def test_a_folder_that_appears_while_live_is_live_from_its_first_message_on() -> None:
-    rest = (resting("E"), resting("F"), resting("G"))
-    after = Cursor(Chain("", NEXT, resting=True, read=True), rest, walked=3)
-    found = answered(box(), cursor(*rest, since_s=5.0), FOLDERS, page(folder("H")))
-    assert found == Answered(replace(after, since_s=5.0).put(Chain("H", origin=LIVE, floor_s=0.0)))
-    some = answered(box(), cursor(*rest, wanted=7, since_s=5.0), FOLDERS, page(folder("H"))).cursor
-    assert some.chain("H") == Chain("H", origin=LIVE, floor_s=5.0)
-
-
-def test_a_live_page_of_the_folders_does_not_count_what_it_shows() -> None:
-    rest = (resting("E"), resting("F"), resting("G"))
-    found = answered(box(), cursor(*rest), FOLDERS, page(folder("E"), ended=False)).cursor
-    assert found == replace(cursor(*rest), folders=replace(FOLDERS, link=NEXT, resting=False))
-
-
-def test_what_a_whole_walk_of_the_folders_again_has_not_shown_is_gone() -> None:
-    at = box()
-    at.folders.named("inbox", {"id": "E"})
-    again = Chain("", OLD, origin=RESYNC, pass_=1)
-    of = replace(cursor(resting("E"), resting("F"), resting("G"), shown=(2,)), folders=again)
-    found = answered(at, of, again, page())
-    folders = replace(again, link=NEXT, resting=True, origin="")
-    assert found == Answered(replace(cursor(resting("E"), resting("G"), sweeps=("F",)), folders=folders))
-    assert [each.id for each in at.folders.all_tracked()] == ["E", "G"]
-
-
-@pytest.mark.parametrize(
-    ("again", "ended"),
-    [(Chain("", OLD, origin=RESYNC, pass_=1), False), (Chain("", OLD, origin=BACKFILL), True), (FOLDERS, True)],
-)
-def test_nothing_is_gone_before_the_walk_has_ended_or_where_it_is_the_first(again: Chain, ended: bool) -> None:
-    at = box()
-    answered(at, replace(cursor(), folders=again), again, page(ended=ended))
-    assert [each.id for each in at.folders.all_tracked()] == ["E", "F", "G"]
-
-
-def test_a_folder_that_was_missing_but_is_there_is_walked_again() -> None:
-    missing = resting("F", missing=True, read=True)
-    of = cursor(resting("E"), missing, resting("G"))
-    after = Cursor(Chain("", NEXT, resting=True, read=True), of.chains, walked=3)
-    walked = after.put(missing.again())
-    assert answered(box(), of, FOLDERS, page()).cursor == replace(walked, job=Job("delta_expired"))
-    asked = answered(box(), replace(of, job=Job("asked_for")), FOLDERS, page()).cursor
-    assert asked == replace(walked, job=Job("asked_for"))
-
-
-def test_only_what_is_tracked_has_a_chain_and_only_what_is_gone_is_swept() -> None:
-    at = box("F", "G", "H", "I", asked=("f", "i", "I", "F"))
-    at.folders.lost("G")
-    at.folders.lost("I")
-    of = cursor(Chain("never shown", OLD), resting("F"), resting("G"), resting("H"), resting("I"))
-    assert reconciled(at, of) == cursor(resting("F"), sweeps=("G", "I"))
-
-
-def test_a_new_chain_has_no_bodies_where_few_of_many_are_wanted() -> None:
-    def light(total: int, wanted: int | None) -> bool:
-        return reconciled(box("F", total=total), cursor(wanted=wanted)).chains[0].light
-
-    assert [light(10, 5), light(11, 5), light(11, None)] == [False, True, False]
-
-
-def test_after_the_cursor_was_lost_the_walks_are_stored_and_resyncs() -> None:
-    at = box("F", "G", total=3)
-    chains = [Chain(each, origin=RESYNC, light=True, pass_=1) for each in "FG"]
-    lost = cursor(job=Job("cursor_lost"), wanted=1)
-    assert reconciled(at, lost) == replace(lost, chains=tuple(chains))
-    snapshot = cursor(job=Job("", content=True), wanted=1)
-    first = [Chain(each, origin=BACKFILL, light=True) for each in "FG"]
-    assert reconciled(at, snapshot) == replace(snapshot, chains=tuple(first))
-
-
-def test_what_was_tracked_before_and_has_no_chain_is_walked() -> None:
-    at = box("F", "G")
-    found = reconciled(at, cursor(), {"F"})
-    assert found == cursor(Chain("F", origin=BACKFILL), Chain("G", origin=LIVE, floor_s=0.0))

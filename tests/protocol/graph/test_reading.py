@@ -12,7 +12,7 @@ from shared.protocol.graph.message import Reading
 from shared.protocol.graph.reading import THREAD_PAGES_MAX, GraphReading
 from shared.protocol.step import Fetched, Members
 from shared.protocol.wire import Request, Response
-from tests.protocol.graph.test_chains import NEXT, box, listed
+from tests.protocol.graph.answers import NEXT, box, listed
 from tests.protocol.graph.test_message import ROW
 from tests.protocol.graph.test_stream import ID, entry, row, stream
 

@@ -16,7 +16,7 @@ from shared.protocol.graph.reads import part, parts
 from shared.protocol.status import Kind, Status
 from shared.protocol.step import NOT_TRIED, Failed, Fetched, Gone, Want
 from shared.protocol.wire import Request, Response
-from tests.protocol.graph.test_chains import ORIGIN, refused
+from tests.protocol.graph.answers import ORIGIN, refused
 from tests.protocol.graph.test_message import ROW
 
 LIGHT = message.select(with_body=False)

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
-from shared.core.errors import ContractBroken, ProviderDown, Throttled
+from shared.core.errors import ContractBroken
 from shared.protocol.graph import batch, delta, rounds
 from shared.protocol.graph.chains import Answered, Mailbox, answered
 from shared.protocol.graph.cursor import (
@@ -22,10 +22,9 @@ from shared.protocol.graph.cursor import (
     Cursor,
     Job,
 )
-from shared.protocol.graph.folders import SELECT
 from shared.protocol.step import Call, Compare, Note, Walk
-from shared.protocol.wire import Request, Response
-from tests.protocol.graph.test_chains import FOLDERS, NEXT, OLD, ORIGIN, box, came, folder, page, refused, resting
+from shared.protocol.wire import Request
+from tests.protocol.graph.answers import FOLDERS, NEXT, OLD, ORIGIN, answers, box, came, folder, page, refused, resting
 
 GONE = refused(404, "ErrorItemNotFound")
 RETRY_LATE = "Fri, 01 Jan 1971 00:00:00 GMT"
@@ -41,14 +40,6 @@ def batched(at: Mailbox, **chains: Chain) -> Request:
 
 def alone(at: Mailbox, *chains: Chain) -> Call:
     return Call(tuple(delta.request(at.asking, chain) for chain in chains))
-
-
-def answers(**parts: Response) -> Response:
-    responses = [
-        {"id": key.strip("_"), "status": part.status, "headers": dict(part.headers), "body": orjson.loads(part.body)}
-        for key, part in parts.items()
-    ]
-    return Response(200, {}, orjson.dumps({"responses": responses}))
 
 
 # --- which request is next
@@ -233,71 +224,3 @@ def test_a_round_that_is_over_is_forgotten_but_for_walks_that_are_put_off() -> N
     of = cursor(resting("E", read=True, alone=True), put_off, walked=7, settling=True)
     of = of.put(replace(FOLDERS, read=True, alone=True))
     assert rounds.ended(of) == cursor(resting("E"), put_off, walked=0)
-
-
-# --- names
-
-
-NAMED = Cursor(Chain("", origin=BACKFILL), names=("inbox", "drafts"))
-
-
-def asked_names(at: Mailbox, of: Cursor) -> Request:
-    (request,) = rounds.task(at, of, confirmed=True).requests  # type: ignore[union-attr]
-    found: Request = request
-    return found
-
-
-def test_names_are_asked_for_in_one_batch_with_the_folder_chain_s_first_page() -> None:
-    at = box()
-    names = [
-        (name, Request("GET", f"/v1.0/me/mailFolders/{name}", (("$select", SELECT),), {"prefer": at.asking.prefer}))
-        for name in NAMED.names
-    ]
-    folders = ("folders", delta.request(at.asking, NAMED.folders))
-    assert asked_names(at, NAMED) == batch.build([*names, folders], ORIGIN)
-    for without in ({"alone": True}, {"read": True}, {"origin": "", "link": OLD, "resting": True}):
-        of = NAMED.put(replace(NAMED.folders, **without))
-        assert asked_names(at, of) == batch.build(names, ORIGIN)
-
-
-def test_names_that_are_there_or_are_not_are_known_and_the_folder_chain_goes_on() -> None:
-    at = box("F")
-    inbox = Response(200, {}, orjson.dumps(folder("I", displayName="Inbox")))
-    response = answers(inbox=inbox, drafts=GONE, folders=page(folder("G"), ended=False))
-    found, origin = rounds.received(at, NAMED, asked_names(at, NAMED), response)
-    assert (found, origin) == (Answered(Cursor(Chain("", NEXT, origin=BACKFILL), shown=(2,))), BACKFILL)
-    named = at.folders.get("I")
-    assert named is not None
-    assert (named.well_known, named.name) == ("inbox", "Inbox")
-
-
-def test_names_are_asked_for_again_while_others_come_through() -> None:
-    at = box("F")
-    request = asked_names(at, NAMED)
-    for failed in ({}, {"drafts": refused(403, "ErrorAccessDenied")}, {"drafts": refused(503, "x")}):
-        found, _ = rounds.received(at, NAMED, request, answers(inbox=GONE, **failed))
-        assert found == Answered(Cursor(Chain("", origin=BACKFILL, alone=True), names=("drafts",)))
-    of = NAMED.put(replace(NAMED.folders, alone=True))
-    found, _ = rounds.received(at, of, request, answers(inbox=GONE, folders=page()))
-    assert found == Answered(replace(of, names=("drafts",)))
-
-
-def test_names_that_all_fail_are_the_failure_of_the_first() -> None:
-    at = box("F")
-    request = asked_names(at, NAMED)
-    with pytest.raises(ProviderDown, match=r"^the provider answered 0 missing$"):
-        rounds.received(at, NAMED, request, answers(drafts=refused(429, "x")))
-    late = Response(429, {"retry-after": RETRY_LATE}, b"{}")
-    with pytest.raises(Throttled) as caught:
-        rounds.received(at, NAMED, request, answers(inbox=late))
-    assert caught.value.after_s == 86400
-    with pytest.raises(Throttled):
-        rounds.received(at, NAMED, request, answers(inbox=refused(403, "ErrorAccessDenied")))
-
-
-@pytest.mark.parametrize("body", [[], {"displayName": "x"}, {"id": 7}])
-def test_a_name_s_folder_has_an_id(body: object) -> None:
-    at = box("F")
-    response = answers(inbox=Response(200, {}, orjson.dumps(body)))
-    with pytest.raises(ContractBroken, match=r"^a folder can't be read$"):
-        rounds.received(at, NAMED, asked_names(at, NAMED), response)

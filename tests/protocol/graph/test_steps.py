@@ -12,7 +12,7 @@ from shared.protocol.graph.known import Known
 from shared.protocol.graph.stream import GraphStream
 from shared.protocol.step import Fact, Step, Walked
 from shared.protocol.wire import Response
-from tests.protocol.graph.test_chains import FOLDERS, OLD, REMOVED, box, came, cursor, page, refused, resting
+from tests.protocol.graph.answers import FOLDERS, OLD, REMOVED, box, came, cursor, page, refused, resting
 
 READ = replace(FOLDERS, read=True)
 FULL = refused(403, "ErrorQuotaExceeded")
