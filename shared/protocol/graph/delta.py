@@ -158,10 +158,11 @@ def _row(folder: str, row: Mapping[str, Any], emit: bool) -> Fact:
 
 
 def _both(one: Fact, other: Fact) -> Fact:
-    """What two rows about the same message say together."""
+    """What rows about the same message, and one more, say together."""
     before, after = one.row, other.row
-    if before is None or after is None:
-        return one if before is None else other
+    assert after is not None  # it is of one row
+    if before is None:
+        return one
     if one.gone and other.gone:
         return replace(one, row={"left": (*before["left"], *after["left"])})
     if one.gone or other.gone:
