@@ -65,6 +65,7 @@ def test_over_quota_a_list_is_asked_for_from_the_newest_on() -> None:
         "https://graph.microsoft.com/beta/me",
         "https://graph.microsoft.com/v1.0",
         "/v1.0/me",
+        "x",
     ],
 )
 def test_a_link_that_leads_elsewhere_is_not_followed(link: str) -> None:
