@@ -60,12 +60,11 @@ class Sink(Protocol):
 
 def settle(batch: Batch, answer: Answer, random: float, now_s: float) -> Settled:
     attempts = batch.attempts + 1
-    failing_for_s = now_s - batch.since_s if batch.attempts else 0.0
     return Settled(
         batch,
         answer.verdict,
         answer.said,
-        dead=answer.verdict in ("down", "refused") and is_given_up(attempts, failing_for_s),
+        dead=answer.verdict in ("down", "refused") and is_given_up(attempts, now_s - batch.since_s),
         next_s=now_s + wait_s(attempts, random, answer.retry_after_s),
     )
 

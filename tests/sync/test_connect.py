@@ -128,16 +128,22 @@ async def test_an_account_that_is_rebuilt_under_its_old_id_is_told_as_a_snapshot
     assert accounts.stored["crm-1"]["cursor"] == "cursorstoken0001tok"
 
 
-@pytest.mark.parametrize(("answer", "slug"), [("taken", "account_id_taken"), ("deleting", "deleting")])
-async def test_what_cannot_be_connected_is_told(answer: str, slug: str) -> None:
+@pytest.mark.parametrize(
+    ("answer", "slug", "told"),
+    [
+        ("taken", "account_id_taken", "this account_id belongs to another mailbox"),
+        ("deleting", "deleting", "this account is being deleted; connect it again when it is gone"),
+    ],
+)
+async def test_what_cannot_be_connected_is_told(answer: str, slug: str, told: str) -> None:
     with pytest.raises(BadRequest) as caught:
         await connected(Accounts(answer=answer))
-    assert (caught.value.status, caught.value.slug) == (409, slug)
+    assert (caught.value.status, caught.value.slug, str(caught.value)) == (409, slug, told)
 
 
 async def test_a_connection_that_was_overtaken_looks_again_a_few_times() -> None:
     assert (await connected(Accounts(moved=2))).created
-    with pytest.raises(RetryLater) as caught:
+    with pytest.raises(RetryLater, match="^the mailbox is being connected elsewhere$") as caught:
         await connected(Accounts(moved=3))
     assert caught.value.after_s == 1.0
 

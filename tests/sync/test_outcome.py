@@ -31,6 +31,7 @@ def test_the_performance_of_a_sync_is_told_in_figures() -> None:
     }
     assert performance(0, 0.0, 0.0, 1, 2)["messages_per_second"] == "0.00"
     assert performance(1, 0.5, 0.0, 1, 2)["messages_per_second"] == "2.00"
+    assert performance(0, 0.0, 1e18, 1, 2)["timestamp"] == "", "no calendar holds it"
 
 
 def test_the_totals_of_an_account_are_numbers_and_begin_at_nothing() -> None:

@@ -40,11 +40,11 @@ def plan(failure: TidemarkError | None = None) -> Generator[Request, Response, W
 
 
 async def fine(request: Request) -> Response:
-    return Response(200, {}, b"")
+    return Response({"/one": 200, "/two": 204}[request.path], {}, b"")
 
 
 async def test_a_plan_is_carried_out_to_its_result() -> None:
-    assert await carry_out(plan(), fine) == Watch(400.0)
+    assert await carry_out(plan(), fine) == Watch(404.0)
 
 
 async def test_a_success_is_kept_and_takes_what_was_asked_for() -> None:
@@ -52,7 +52,7 @@ async def test_a_success_is_kept_and_takes_what_was_asked_for() -> None:
     for fields in ({"watch_ask": "recreate"}, {}):
         assert await renew("a1", fields, plan(), fine, store, SleepingClock(), 10.0) == ""
     (kept, asked, event), (_, nothing, _) = store.told
-    assert (kept["watch_until_s"], kept["watch_renewed_s"]) == ("400.000", f"{START_S:.3f}")
+    assert (kept["watch_until_s"], kept["watch_renewed_s"]) == ("404.000", f"{START_S:.3f}")
     assert (asked, nothing, event) == ("recreate", "", "")
 
 

@@ -9,6 +9,7 @@ def test_what_is_settled_is_kept_until_the_walk_has_passed_it() -> None:
     settled.add(["b", "a"])
     assert settled.dump() == '["a","b"]'
     again = Settled(settled.dump())
+    assert again
     assert "a" in again
     assert "c" not in again
     again.passed(["a", "c"])

@@ -12,7 +12,7 @@ from shared.sync import parked
 from shared.sync.parked import Outage, Parked
 from shared.sync.step import READ_NAMED_MAX, Effect, Patience, Steps
 from tests.sync.desk import START_S
-from tests.sync.table import BROKEN, GONE, Table, event, said
+from tests.sync.table import BROKEN, GONE, TAG, Table, event, said
 
 
 async def test_what_could_not_be_read_is_parked_and_the_rest_goes_on() -> None:
@@ -83,6 +83,7 @@ async def test_an_outage_parks_nothing() -> None:
     table = Table(MANY)
     effects = await table.come_to(*FACTS)
     assert isinstance(effects.error, ProviderDown)
+    assert str(effects.error) == "no message could be read"
     assert (effects.of, effects.settled, table.steps.parked) == ([], [], {})
     assert (table.steps.outage, table.steps.outage_changed) == (Outage(START_S + 3), True)
 
@@ -146,16 +147,24 @@ async def test_a_message_that_was_read_and_is_gone_leaves_the_cache(unnamed: str
     assert (await table.come_to(Fact("m", content=True))).of == dropped
 
 
-def test_what_is_left_from_before_is_in_the_accounts_fields() -> None:
-    desk = Table().desk
+async def test_what_is_left_from_before_is_in_the_accounts_fields() -> None:
+    table = Table({"m-m": BROKEN})
+    table.hold("n", 50)
+    steps = table.steps
     kept, outage = {"m": PARKED}, Outage(START_S - 100, 2)
     fields = {"parked": parked.dump(kept), "outage": parked.dump_outage(outage), "unnamed": "n "}
-    table = Table()
-    hydrator = table.steps._hydrator
-    resumed = Steps.resumed(fields, table, desk.stream, hydrator, desk.clock, Patience(3, 600), "tag")  # type: ignore[arg-type]
+
+    def resumed_from(fields: dict[str, str]) -> Steps:
+        return Steps.resumed(fields, steps._store, steps._stream, steps._hydrator, steps._clock, Patience(3, 600), TAG)
+
+    resumed = table.steps = resumed_from(fields)
     assert (resumed.parked, resumed.parked_changed) == (kept, False)
     assert (resumed.outage, resumed.outage_changed) == (outage, False)
     assert resumed.read_taken == {"unnamed": "n "}
+    assert said(await table.come_to(Fact("n", version="50", content=True))) == [("created", "n")]
+    resumed._read_any = True
+    assert said(await table.come_to(*resumed.first_facts()[:1])) == [("quarantined", "m")]
+    assert (resumed_from({}).parked, resumed_from({}).outage, resumed_from({}).first_facts()) == ({}, None, ())
 
 
 async def test_messages_that_were_parked_before_are_no_outage() -> None:
