@@ -92,6 +92,7 @@ class Lease:
         begun.renewed_at_s = self.clock.now_s()
 
     async def provider_failed(self, account_id: str) -> float:
+        assert account_id == "a1"
         self.failures += 1
         return 60.0 if self.failures >= self.threshold else 0.0
 

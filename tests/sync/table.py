@@ -5,6 +5,7 @@ from typing import Any
 
 import orjson
 
+from shared.core.message import instant
 from shared.core.quota import Window
 from shared.protocol import cached
 from shared.protocol.gmail.known import Known, pack_id
@@ -67,7 +68,7 @@ class Table:
         return value
 
     def hold(self, message_id: str, version: int) -> None:
-        message: Any = {"id": message_id, "thread_id": None, "labels": [], "received_at": None, "subject": "Held"}
+        message: Any = {"id": message_id, "thread_id": None, "labels": [], "received_at": instant(RECEIVED_S)}
         self.cache[message_id] = cached.pack(Fetched(message, str(version)), TAG, pack_id(message_id))
 
     async def come_to(self, *facts: Fact, step: Step[Any] = LIVE) -> Effects:

@@ -43,6 +43,14 @@ async def test_a_sync_that_takes_longer_than_the_threshold_says_so_once(redis: R
         assert kinds == ["tidemark.alert.raised", "tidemark.alert.cleared"]
 
 
+async def test_what_a_sync_waits_for_does_not_make_it_slow(redis: RedisRest) -> None:
+    async with GmailWorld(redis, INITIAL_SYNC_MESSAGES="all", SLOW_SYNC_THRESHOLD="8") as world:
+        account_id = await world.connect()
+        world.gmail.set_fault("rate_limited", times=1, retry_after=10)
+        assert (await world.sync(account_id))["duration_s"] > 10
+        assert [event["type"] for event in await world.events(account_id)] == ["tidemark.account.connected"]
+
+
 async def test_a_mailbox_that_cannot_be_confirmed_for_too_long_is_stale(redis: RedisRest) -> None:
     async with GmailWorld(redis, INITIAL_SYNC_MESSAGES="all", FRESHNESS_OBJECTIVE="300") as world:
         world.fill(3)

@@ -65,7 +65,7 @@ async def test_a_refused_access_token_is_refreshed_once() -> None:
 
 async def test_a_fresh_token_that_is_refused_is_not_a_matter_of_its_age() -> None:
     desk = Desk([EXPIRED])
-    with pytest.raises(AccessExpired, match="^the provider refuses a fresh access token$"):
+    with pytest.raises(AccessExpired, match=r"^the provider refuses a fresh access token$"):
         await desk.calls.ask(REQUEST)
     assert (desk.provider.refreshed, desk.calls.refreshes) == (1, 1)
 
@@ -91,7 +91,7 @@ async def test_after_a_refusal_for_rate_a_second_passes_at_least() -> None:
 
 async def test_the_provider_is_not_asked_more_often_than_allowed() -> None:
     desk = Desk([SLOW_DOWN])
-    with pytest.raises(Throttled, match="^the provider refuses for rate$") as caught:
+    with pytest.raises(Throttled, match=r"^the provider refuses for rate$") as caught:
         await desk.calls.ask(REQUEST)
     assert desk.calls.api_calls == 3
     assert caught.value.after_s == 4.0
@@ -161,7 +161,7 @@ async def test_no_answer_is_a_failure_that_is_tried_again_and_counted_by_the_bre
 
 async def test_a_provider_that_stays_down_is_told_after_three_attempts() -> None:
     desk = Desk([None])
-    with pytest.raises(ProviderDown, match="^the provider does not answer$") as caught:
+    with pytest.raises(ProviderDown, match=r"^the provider does not answer$") as caught:
         await desk.calls.ask(REQUEST)
     assert (desk.calls.api_calls, desk.calls.healthy, caught.value.after_s) == (3, False, 4.0)
 
@@ -181,7 +181,7 @@ async def test_a_failure_is_not_waited_for_beyond_the_budget() -> None:
 
 async def test_an_open_breaker_ends_it() -> None:
     desk = Desk([None], threshold=2)
-    with pytest.raises(BreakerOpen, match="^the provider failed too often$") as caught:
+    with pytest.raises(BreakerOpen, match=r"^the provider failed too often$") as caught:
         await desk.calls.ask(REQUEST)
     assert (desk.calls.api_calls, caught.value.after_s) == (2, 60.0)
 
@@ -228,7 +228,7 @@ async def test_nothing_is_waited_for_beyond_the_budget() -> None:
     desk = Desk([OK], governor=Governor.per_minute(6000), budget_s=3.0)
     for _ in range(5):
         await desk.calls.ask(BATCH)
-    with pytest.raises(BudgetSpent, match="^the quota of this invocation's time is spent$") as caught:
+    with pytest.raises(BudgetSpent, match=r"^the quota of this invocation's time is spent$") as caught:
         await desk.calls.ask(BATCH)
     assert desk.calls.api_calls == 5
     assert caught.value.after_s == pytest.approx(4)
@@ -273,7 +273,7 @@ async def test_what_is_not_live_leaves_the_next_invocation_its_first_reads() -> 
     assert desk.calls.affordable(live=False, begun=True) == (200 + 40) / 20 - 3
     desk.calls.drain()
     assert desk.calls.affordable(live=False, begun=False) == 1
-    with pytest.raises(BudgetSpent, match="^what is left of the quota is for the next invocation's live changes$"):
+    with pytest.raises(BudgetSpent, match=r"^what is left of the quota is for the next invocation's live changes$"):
         desk.calls.affordable(live=False, begun=True)
 
 
@@ -289,6 +289,26 @@ async def test_when_the_time_is_over_only_what_is_there_is_spent() -> None:
     assert desk.calls.affordable(live=True, begun=True) == 9
     desk.clock.at_s += 0.5
     assert desk.calls.affordable(live=True, begun=True) == 9
+    await desk.calls.pace(10)
+
+
+async def test_what_can_be_paid_for_when_the_time_is_just_over_is_still_waited_for() -> None:
+    desk = Desk([OK], governor=Governor.per_minute(6000), budget_s=0.5)
+    await desk.calls.pace(2000)
+    await desk.calls.pace(50)
+    assert desk.clock.slept == [0.5]
+    short = Desk([OK], governor=Governor.per_minute(6000), budget_s=0.25)
+    await short.calls.pace(2000)
+    with pytest.raises(BudgetSpent):
+        await short.calls.pace(50)
+
+
+async def test_a_bucket_that_is_emptied_costs_what_was_left_in_it_and_once() -> None:
+    desk = Desk([OK], governor=Governor.per_minute(6000))
+    await desk.calls.pace(500)
+    for _ in range(2):
+        desk.calls.drain()
+    assert desk.calls.saved_s() == pytest.approx(20)
 
 
 async def test_nothing_is_begun_that_the_budget_cannot_pay_for() -> None:
@@ -312,7 +332,7 @@ async def test_failed_parts_are_backed_off_for_within_the_budget() -> None:
     await desk.calls.back_off(1)
     await desk.calls.back_off(3)
     assert desk.clock.slept == [1.0, 4.0]
-    with pytest.raises(BudgetSpent, match="^the time of this invocation is spent$") as caught:
+    with pytest.raises(BudgetSpent, match=r"^the time of this invocation is spent$") as caught:
         await desk.calls.back_off(4)
     assert caught.value.after_s == 8.0
     exact = Desk([OK], budget_s=4)

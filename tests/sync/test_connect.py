@@ -143,7 +143,7 @@ async def test_what_cannot_be_connected_is_told(answer: str, slug: str, told: st
 
 async def test_a_connection_that_was_overtaken_looks_again_a_few_times() -> None:
     assert (await connected(Accounts(moved=2))).created
-    with pytest.raises(RetryLater, match="^the mailbox is being connected elsewhere$") as caught:
+    with pytest.raises(RetryLater, match=r"^the mailbox is being connected elsewhere$") as caught:
         await connected(Accounts(moved=3))
     assert caught.value.after_s == 1.0
 

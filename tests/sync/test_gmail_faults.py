@@ -55,7 +55,7 @@ async def test_a_lock_out_is_stored_and_nothing_is_asked_until_it_ends(world: Gm
     account_id = await world.connect()
     world.gmail.set_fault("outer_locked_out", times=1, seconds=900)
     result = await world.sync(account_id)
-    assert result["status"] == "cooling_down"
+    assert (result["status"], result["reason"], result["more"]) == ("cooling_down", "throttled", True)
     assert 800 < result["retry_after_s"] <= 901
     world.gmail.reset_counters()
     again = await world.sync(account_id)
@@ -106,6 +106,7 @@ async def test_an_outage_parks_nothing_and_advances_nothing(redis: RedisRest) ->
         world.gmail.set_fault("backend_error", call=GET)
         result = await world.sync(account_id)
         assert (result["status"], result["more"], result["count"]) == ("partial", True, 0)
+        assert result["reason"] == "provider_down"
         assert (await world.wiring.show_account(account_id))["parked"] == 0
         world.gmail.clear_faults()
         assert (await world.sync(account_id))["count"] == 10
@@ -118,7 +119,8 @@ async def test_the_breaker_opens_and_lets_one_probe_through(redis: RedisRest) ->
         world.gmail.set_fault("unavailable")
         assert (await world.sync(account_id))["status"] == "partial"
         result = await world.sync(account_id)
-        assert result["status"] == "breaker_open"
+        assert (result["status"], result["reason"], result["more"]) == ("breaker_open", "breaker_open", True)
+        assert 0 < result["retry_after_s"] <= 60
         world.gmail.reset_counters()
         again = await world.sync(account_id)
         assert (again["status"], again["api_calls"], again["redis_requests"]) == ("breaker_open", 0, 1)
@@ -148,7 +150,8 @@ async def test_a_dead_grant_is_said_once_and_a_new_one_goes_on_from_the_cursor(w
     await world.sync(account_id)
     world.gmail.revoke(ADDRESS)
     world.gmail.deliver(ADDRESS, raw(50))
-    assert (await world.sync(account_id))["status"] == "reauth_required"
+    dead = await world.sync(account_id)
+    assert (dead["status"], dead["reason"], dead["more"]) == ("reauth_required", "invalid_grant", False)
     again = await world.sync(account_id)
     assert (again["status"], again["api_calls"]) == ("reauth_required", 0)
     assert (await world.wiring.show_account(account_id))["state"] == "reauth_required"

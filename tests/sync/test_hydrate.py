@@ -147,6 +147,19 @@ async def test_the_rest_waits_for_a_refused_part_only_where_a_pause_is_named_or_
     assert room.desk.clock.slept == slept
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "slept"),
+    [(QUOTA, BUSY, [1.0]), (BUSY, BUSY, []), (BUSY, pause("2025-11-25T00:00:01.000Z"), [1.0])],
+)
+async def test_of_two_refusals_the_one_that_names_a_pause_counts_else_the_first(
+    first: Response, second: Response, slept: list[float]
+) -> None:
+    refusals = {"m-m0": first, "m-m1": second}
+    room = Room(lambda key: refusals.get(key) or fine(key), fine, window=Window(3, 3, 3))
+    assert len((await room.read(*(f"m{n}" for n in range(6)))).results) == 6
+    assert room.desk.clock.slept == slept
+
+
 async def test_the_rest_waits_for_a_refused_part_where_nothing_else_got_through() -> None:
     room = Room(only("m-m0", BUSY), fine, window=Window(1, 1, 1))
     assert len((await room.read("m0", "m1")).results) == 2
@@ -177,7 +190,7 @@ async def test_a_part_that_the_grant_does_not_cover_ends_it() -> None:
     room = Room(only("m-m1", refusal(403, "insufficientPermissions")))
     read = await room.read("m0", "m1")
     assert isinstance(read.error, AuthorizationLost)
-    assert list(read.results) == ["m0"]
+    assert (read.error.reason, list(read.results)) == ("insufficientPermissions", ["m0"])
 
 
 async def test_what_was_read_before_an_error_is_kept() -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from shared.core.errors import StoreDown
+from shared.core.message import instant_s
 from shared.sync import step as steps
 from tests.conftest import RedisRest
 from tests.world import ADDRESS, GmailWorld, Killed, raw
@@ -196,9 +197,46 @@ async def test_the_floor_knows_what_was_emitted_before_a_stop(redis: RedisRest) 
 async def test_every_sync_leaves_its_figures(world: GmailWorld) -> None:
     world.fill(3)
     account_id = await world.connect()
-    await world.sync(account_id)
+    first = await world.sync(account_id)
+    ids = list(world.gmail.truth(ADDRESS))
+    world.gmail.relabel(ADDRESS, ids[0], add=["STARRED"])
+    world.gmail.delete(ADDRESS, ids[1])
+    world.gmail.deliver(ADDRESS, raw(100))
+    world.gmail.deliver(ADDRESS, raw(101))
+    second = await world.sync(account_id)
+    assert second["changes"] == {"created": 2, "updated": 1, "deleted": 1}
     rows: Any = world.redis.valkey.call("XRANGE", "sync_perf:gmail", "-", "+")
-    ((_, flat),) = rows
-    fields = dict(zip(flat[::2], flat[1::2], strict=True))
-    assert fields[b"message_count"] == b"3"
-    assert {b"duration", b"messages_per_second", b"timestamp", b"api_calls", b"quota_units"} < set(fields)
+    assert len(rows) == 2
+    for (_, flat), result in zip(rows, (first, second), strict=True):
+        texts = [bytes(each).decode() for each in flat]
+        fields = dict(zip(texts[::2], texts[1::2], strict=True))
+        assert fields["message_count"] == str(result["count"])
+        assert (fields["api_calls"], fields["quota_units"]) == (str(result["api_calls"]), str(result["quota_units"]))
+        duration_s = float(fields["duration"])
+        assert 0 < duration_s <= result["duration_s"]
+        assert float(fields["messages_per_second"]) == pytest.approx(result["count"] / duration_s, rel=0.1)
+        ended_s = instant_s(fields["timestamp"])
+        assert ended_s == pytest.approx(world.clock.now_s(), abs=10)
+
+
+async def test_what_is_known_of_a_mailbox_that_was_let_go_is_in_its_fields(world: GmailWorld) -> None:
+    world.fill(3)
+    account_id = await world.connect()
+    world.clock.skip(1000)
+    began_s = world.clock.now_s()
+    await world.dry(account_id)
+    fields = await world.wiring.accounts.fields(account_id)
+    for name in ("last_sync_s", "confirmed_s", "looked_s"):
+        assert began_s - 0.001 <= float(fields[name]) <= world.clock.now_s()
+    size, cap = map(int, fields["window"].split(","))
+    assert (0 < size <= cap, fields["pushes_served"], fields["reached"]) == (
+        True,
+        "0",
+        str(world.gmail.history_id(ADDRESS)),
+    )
+    world.gmail.set_fault("rate_limited", times=1, retry_after=3600)
+    world.clock.skip(60)
+    await world.sync(account_id)
+    later = await world.wiring.accounts.fields(account_id)
+    assert float(later["last_sync_s"]) >= began_s + 60
+    assert later["confirmed_s"] == fields["confirmed_s"], "a sync that was stopped confirms nothing"

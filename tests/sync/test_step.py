@@ -9,6 +9,7 @@ from shared.core.errors import Throttled
 from shared.core.message import whole
 from shared.protocol import cached
 from shared.protocol.gmail.known import Known, pack_id
+from shared.protocol.gmail.stream import GmailStream
 from shared.protocol.step import Fact, Fetched, Step
 from shared.sync import step as steps
 from shared.sync.ports import Append
@@ -27,6 +28,8 @@ async def test_an_unknown_message_is_read_and_said_as_created() -> None:
     assert effect.index == table.desk.stream.labels.pack(Known(50, frozenset({"INBOX"})))
     assert (effect.message_id, effect.packed, effect.said, effect.thread_id) == ("m", pack_id("m"), "created", "t-m")
     assert cached.unpack(effect.cache, TAG) == Fetched(whole(data["message"]), "50")  # type: ignore[arg-type]
+    assert effect.cache is not None
+    assert effect.cache.split(":")[2] == pack_id("m")
     assert (effects.settled, effects.oldest_s, effects.error) == (["m"], RECEIVED_S, None)
 
 
@@ -54,6 +57,9 @@ async def test_a_known_message_that_may_be_gone_is_confirmed_by_a_read() -> None
         table.know(message_id, 40, "INBOX")
     effects = await table.come_to(*(Fact(each, version="50", gone=True) for each in ("m", "n", "o")))
     assert sorted(said(effects)) == [("deleted", "m"), ("updated", "n")]
+    updated = next(each for each in effects.of if each.said == "updated")
+    known = table.desk.stream.labels.pack(Known(60, frozenset({"UNREAD"})))
+    assert updated == Effect("n", pack_id("n"), "updated", updated.event, known)
     assert effects.settled == ["m", "n", "o"]
     deleted = next(each for each in effects.of if each.said == "deleted")
     assert deleted == Effect("m", pack_id("m"), "deleted", change.deleted("m"))
@@ -64,6 +70,7 @@ async def test_a_cached_message_serves_if_it_is_new_enough() -> None:
     table.hold("m", 50)
     effects = await table.come_to(Fact("m", version="50", content=True))
     assert (said(effects), table.asked) == ([("created", "m")], [])
+    assert effects.of[0].packed == pack_id("m")
     table.hold("n", 49)
     await table.come_to(Fact("n", version="50", content=True))
     assert table.asked == ["m-n"]
@@ -122,7 +129,35 @@ async def test_a_known_message_that_is_named_anew_only_gets_its_difference() -> 
     message: Any = {"id": "m", "labels": ["INBOX"], "received_at": None}
     for version in ("50", "30"):
         table.steps._named(LIVE, "packed", Fetched(message, version), table.index[pack_id("m")], effects)
-    assert said(effects) == [("updated", "m")]
+    assert [(effect.said, effect.packed) for effect in effects.of] == [("updated", "packed")]
+
+
+class Elsewhere(GmailStream):
+    """The log follows no message whose id begins with an x."""
+
+    def tracks(self, fetched: Fetched) -> bool:
+        return not fetched.message["id"].startswith("x")
+
+
+async def test_what_the_log_does_not_follow_is_not_named_and_dropped_from_a_snapshot() -> None:
+    table = Table()
+    of = table.desk.stream
+    table.steps._stream = Elsewhere(of.prices, of.reading, of.labels, of.parts_max)
+    assert (await table.come_to(Fact("xm", content=True))).of == []
+    table.know("xm", 40, "INBOX")
+    table.know("n", 40, "INBOX")
+    effects = await table.come_to(Fact("n", content=True), Fact("xm", content=True), step=NAMING)
+    assert said(effects) == [("created", "n"), ("", "xm")]
+    assert effects.of[1] == Effect("xm", pack_id("xm"))
+
+
+async def test_a_snapshot_reads_a_thread_at_once_too() -> None:
+    rows = [resource(each, ["INBOX"], 50, thread="t") for each in "abc"]
+    table = Table({"t-t": answer({"id": "t", "messages": rows})})
+    for each in "abc":
+        table.know(each, 40, "INBOX")
+    effects = await table.come_to(*(Fact(each, "t", content=True) for each in "abc"), step=NAMING)
+    assert (said(effects), table.asked) == ([("created", "a"), ("created", "b"), ("created", "c")], ["t-t"])
 
 
 async def test_what_was_read_before_an_error_counts_and_what_failed_is_not_parked() -> None:

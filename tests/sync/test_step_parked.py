@@ -12,7 +12,7 @@ from shared.sync import parked
 from shared.sync.parked import Outage, Parked
 from shared.sync.step import READ_NAMED_MAX, Effect, Patience, Steps
 from tests.sync.desk import START_S
-from tests.sync.table import BROKEN, GONE, TAG, Table, event, said
+from tests.sync.table import BROKEN, GONE, NAMING, TAG, Table, event, said
 
 
 async def test_what_could_not_be_read_is_parked_and_the_rest_goes_on() -> None:
@@ -42,6 +42,14 @@ async def test_a_message_that_has_failed_for_long_is_said_to_be_quarantined_once
     assert table.steps.parked == {"m": replace(PARKED, attempts=9, invocations=3, said=True)}
     again = Table({"m-m": BROKEN}, {"m": table.steps.parked["m"]})
     assert (await again.come_to(*again.steps.first_facts())).of == []
+
+
+async def test_a_snapshot_drops_what_is_quarantined() -> None:
+    table = Table({"m-m": BROKEN}, {"m": PARKED})
+    table.know("m", 40, "INBOX")
+    dropped, effect = (await table.come_to(Fact("m", content=True), step=NAMING)).of
+    assert dropped == Effect("m", pack_id("m"))
+    assert effect == Effect("m", pack_id("m"), "quarantined", effect.event, None)
 
 
 async def test_a_parked_message_leaves_when_it_can_be_read() -> None:
@@ -165,6 +173,8 @@ async def test_what_is_left_from_before_is_in_the_accounts_fields() -> None:
     resumed._read_any = True
     assert said(await table.come_to(*resumed.first_facts()[:1])) == [("quarantined", "m")]
     assert (resumed_from({}).parked, resumed_from({}).outage, resumed_from({}).first_facts()) == ({}, None, ())
+    fresh = Steps(steps._store, steps._stream, steps._hydrator, steps._clock, Patience(3, 600), TAG, {})
+    assert (fresh.outage, fresh.first_facts()) == (None, ())
 
 
 async def test_messages_that_were_parked_before_are_no_outage() -> None:

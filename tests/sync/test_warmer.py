@@ -183,6 +183,13 @@ async def test_what_just_arrived_in_a_thread_that_the_user_has_named_is_worth_a_
     assert shelf.took[0][0].at_s == START_S // 3600 * 3600, "as of the hour"
 
 
+async def test_what_just_arrived_in_a_thread_that_is_read_is_worth_a_read() -> None:
+    stranger = {"from": {"name": None, "address": "stranger@example.org"}}
+    shelf = Shelf(arrival("m"), arrival("n", thread_id="t-m", **stranger), reads=[(START_S, ("m",))])
+    assert await shelf.warm(Wish(9, everything=False, followed=frozenset())) == 2
+    assert sorted(shelf.read_ids) == ["m", "n"]
+
+
 async def test_what_was_passed_over_is_counted_before_it_is_asked_what_is_likely() -> None:
     """A day later the message still lies unread."""
     first = Shelf(arrival("m"))
