@@ -252,3 +252,5 @@ def test_candidates_are_walked_however_few_they_are() -> None:
     step = received(Listing(SNAPSHOT, CANDIDATES), "m", floor_s=9000.0)
     after = at(Walking(SNAPSHOT, CANDIDATES), 9000.0)
     assert step == Step(after, origin="resync", floor_s=9000.0, pages={"candidates/0": ["~m"]})
+    bounded = replace(SNAPSHOT, wanted=1)
+    assert received(Listing(bounded, CANDIDATES), "m", "n").pages == {"candidates/0": ["~m", "~n"]}
