@@ -122,7 +122,6 @@ class Hydrator:
                 if not isinstance(answer, TidemarkError):
                     raise answer
                 read.error = _graver(read.error, answer)
-                wave.again += [want for _, of, _ in batch for want in of]
                 continue
             for key, of, _ in batch:
                 self._settle(key, of, answer.get(key), read, wave)
@@ -135,7 +134,7 @@ class Hydrator:
     def _settle(self, key: str, of: tuple[Want, ...], response: Response | None, read: Read, wave: _Wave) -> None:
         """One part's answer: into the results, or once more."""
         if response is None:
-            status: Status = Status(Kind.DOWN, 0, "missing")
+            status: Status = Status(Kind.DOWN, 0)
             results: dict[str, Fetched | Gone | Failed | None] = {}
         else:
             status, results = self._stream.part(key, of, response, self._clock.now_s())
@@ -155,10 +154,10 @@ class Hydrator:
             result = results.get(want.message_id)
             if isinstance(result, Fetched | Gone):
                 read.results[want.message_id] = result
-            elif len(of) > 1 or key.startswith("t-"):
+            elif len(of) > 1:  # a thread
                 wave.again.append(replace(want, alone=True))
             else:
-                self._failed(want, status, result or Failed(status.reason or "missing", counts=True), read, wave)
+                self._failed(want, status, result or Failed("missing", counts=True), read, wave)
 
     def _failed(self, want: Want, status: Status, result: Failed, read: Read, wave: _Wave) -> None:
         self._attempts[want.message_id] += 1

@@ -115,6 +115,22 @@ async def test_a_part_refused_for_concurrency_halves_the_window_and_never_counts
     assert room.hydrator.window == Window(4, 7, 60)
 
 
+async def test_of_a_wave_all_that_was_refused_narrows_the_window() -> None:
+    refused = {"m-m1": BUSY, "m-m2": BUSY}
+    room = Room(lambda key: refused.get(key) or fine(key), fine)
+    await room.read(*(f"m{n}" for n in range(8)))
+    assert room.hydrator.window == Window(4, 6, 60)
+    exact = Room(only("m-m29", BUSY), fine, window=Window(30, 60, 60))
+    await exact.read(*(f"m{n}" for n in range(30)))
+    assert exact.hydrator.window == Window(15, 29, 60), "all thirty were in flight"
+
+
+async def test_of_a_window_that_is_no_whole_number_of_batches_the_rest_stays_empty() -> None:
+    room = Room(only("m-m0", BUSY), fine, window=Window(30, 60, 60))
+    await room.read(*(f"m{n}" for n in range(50)))
+    assert room.batches[:2] == [20, 10], "refused for concurrency, the next wave is half as wide"
+
+
 async def test_a_part_refused_for_quota_says_nothing_of_the_window() -> None:
     room = Room(only("m-m1", QUOTA), fine)
     await room.read("m0", "m1")
