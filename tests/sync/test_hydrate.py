@@ -8,6 +8,8 @@ import pytest
 
 from shared.core.errors import AccessExpired, AuthorizationLost, BudgetSpent, ProviderDown, Throttled
 from shared.core.quota import Governor, Window
+from shared.protocol.gmail.stream import GmailStream
+from shared.protocol.status import Kind, Status
 from shared.protocol.step import Failed, Fetched, Gone, Want
 from shared.protocol.wire import Response
 from shared.sync.hydrate import Hydrator, Read
@@ -207,6 +209,22 @@ async def test_a_part_that_the_grant_does_not_cover_ends_it() -> None:
     read = await room.read("m0", "m1")
     assert isinstance(read.error, AuthorizationLost)
     assert (read.error.reason, list(read.results)) == ("insufficientPermissions", ["m0"])
+
+
+class Wordless(GmailStream):
+    """Forbids every part, and does not say why (Graph: a 403 without a code)."""
+
+    def part(self, *asked: Any) -> tuple[Status, dict[str, Any]]:
+        return Status(Kind.FORBIDDEN, 403), {}
+
+
+async def test_a_part_that_is_forbidden_without_a_word_is_forbidden() -> None:
+    room = Room(fine)
+    of = room.desk.stream
+    stream = Wordless(of.prices, of.reading, of.labels, of.parts_max)
+    read = await Hydrator(room.desk.calls, stream, room.desk.clock, WIDE).read([Want("m")])
+    assert isinstance(read.error, AuthorizationLost)
+    assert read.error.reason == "forbidden"
 
 
 async def test_what_was_read_before_an_error_is_kept() -> None:
