@@ -128,5 +128,5 @@ def _object(answer: Response) -> dict[str, Any]:
     try:
         value = orjson.loads(answer.body)
     except orjson.JSONDecodeError:
-        value = None
+        return {}
     return value if isinstance(value, dict) else {}

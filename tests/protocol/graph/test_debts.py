@@ -36,6 +36,7 @@ def test_a_debt_that_nobody_ever_settles_is_given_up() -> None:
 
 def test_only_what_changes_is_stored_again() -> None:
     debts = Debts()
+    assert debts.changed is False
     assert (debts.collect(), debts.changed, debts.dump()) == ([], False, "{}")
     debts.owe("a")
     assert (debts.changed, debts.rounds("a"), debts.dump()) == (True, 0, '{"a":0}')

@@ -29,9 +29,10 @@ def test_notifications_and_lifecycle_events_come_together() -> None:
             item(lifecycleEvent="subscriptionRemoved", organizationId="t", resourceData={}),
             item(lifecycleEvent="somethingNew"),
             item(lifecycleEvent=5),
+            item(lifecycleEvent=["missed"]),
         )
     )
-    asks = ["", "", "reauthorize", "recreate", "", ""]
+    asks = ["", "", "reauthorize", "recreate", "", "", ""]
     assert found == [Item("s-1", "state", ask) for ask in asks]
     assert found[0] == Item("s-1", "state")
 
