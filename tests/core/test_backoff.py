@@ -13,6 +13,7 @@ ASKED = st.none() | st.floats(0, 100_000)
 
 def test_the_wait_doubles_with_each_attempt_up_to_a_minute() -> None:
     assert [wait_s(n, 2, 0.5) for n in range(7)] == [1, 2, 4, 8, 16, 30, 30]
+    assert [wait_s(n, 2**-12, 0.5) for n in (15, 16, 17, 10_000)] == [4, 8, 8, 8]
 
 
 def test_the_jitter_is_full() -> None:

@@ -16,13 +16,14 @@ def test_each_error_has_a_slug_of_its_own() -> None:
     "kind", [errors.Throttled, errors.ProviderDown, errors.StoreDown, errors.BreakerOpen, errors.BudgetSpent]
 )
 def test_what_passes_by_itself_says_when_to_come_back(kind: type[errors.RetryLater]) -> None:
-    assert kind("text", 3.0).after_s == 3.0
-    assert kind("text").after_s is None
+    assert (str(kind("text", 3.0)), kind("text", 3.0).after_s) == ("text", 3.0)
+    assert (str(kind("text")), kind("text").after_s) == ("text", None)
 
 
 def test_a_dead_grant_says_why() -> None:
     error = errors.AuthorizationLost("invalid_grant")
     assert error.reason == "invalid_grant"
+    assert str(error).endswith(": invalid_grant")
     assert isinstance(error, errors.NeedsUser)
 
 

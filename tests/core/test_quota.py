@@ -23,7 +23,7 @@ def test_the_price_lists_are_googles() -> None:
 
 
 def test_a_third_of_a_minute_is_the_burst() -> None:
-    assert (GOVERNOR.units_per_s, GOVERNOR.burst) == (100, 2000)
+    assert Governor.per_minute(6000) == Governor(units_per_s=100, burst=2000)
 
 
 def test_a_burst_goes_at_once_and_the_rest_at_the_rate() -> None:
@@ -86,12 +86,25 @@ def test_the_window_grows_while_nothing_is_refused_up_to_what_was_learned_and_co
     assert Window(20, 60, 60).grown() == Window(20 + WINDOW_GROWTH, 60, 60)
     assert Window(24, 25, 60).grown().size == 25
     assert Window(60, 60, 60).grown().size == 60
+    assert Window(1, 1, 1).grown() == Window(1, 1, 1)
+    assert Window(9, 60, 10).grown() == Window(10, 60, 10)  # configured to less than was learned
+
+
+def test_at_the_cap_a_wave_that_got_through_questions_what_was_learned() -> None:
+    assert Window(24, 25, 60).grown() == Window(25, 25, 60)
+    assert Window(25, 25, 60).grown() == Window(26, 26, 60)
 
 
 def test_a_refused_part_halves_the_window_and_what_was_accepted_is_the_new_cap() -> None:
     assert Window(40, 60, 60).refused(40, 15) == Window(20, 25, 60)
     assert Window(40, 60, 60).refused(10, 4) == Window(5, 6, 60)
+    assert Window(10, 60, 60).refused(40, 4) == Window(5, 36, 60)
     assert Window(1, 1, 60).refused(1, 1) == Window(1, 1, 60)
+
+
+def test_half_a_part_is_none() -> None:
+    assert repr(Window(41, 60, 60).refused(50, 5)) == repr(Window(20, 45, 60))
+    assert repr(Window(40, 60, 60).refused(5, 1)) == repr(Window(2, 4, 60))
 
 
 def test_each_invocation_tries_the_cap_with_one_part_more() -> None:

@@ -30,10 +30,12 @@ def test_every_other_kind_is_an_error_that_says_what_to_do(kind: Kind, error: ty
         Status(kind, 403, "domainPolicy").raise_unless_ok()
 
 
-def test_the_wait_goes_with_the_error() -> None:
-    with pytest.raises(errors.Throttled) as caught:
-        Status(Kind.THROTTLED, 429, retry_after_s=7.0).raise_unless_ok()
-    assert caught.value.after_s == 7.0
+@pytest.mark.parametrize(("kind", "http"), [(Kind.THROTTLED, 429), (Kind.DOWN, 503)])
+def test_the_wait_goes_with_the_error(kind: Kind, http: int) -> None:
+    with pytest.raises(errors.RetryLater) as caught:
+        Status(kind, http, retry_after_s=7.0).raise_unless_ok()
+    assert (caught.value.slug, caught.value.after_s) == (kind.value, 7.0)
+    assert str(caught.value).endswith(f" {http}")
 
 
 def test_a_forbidden_answer_without_a_reason_is_still_told() -> None:
@@ -46,6 +48,11 @@ def test_a_reason_keeps_harmless_characters_only() -> None:
     assert safe_reason("rateLimitExceeded") == "rateLimitExceeded"
     assert safe_reason("robin@example.com says\n<b>no</b>") == "robinexample.comsaysbnob"
     assert safe_reason(None) == safe_reason(403) == ""
+
+
+def test_only_so_much_of_a_reason_is_looked_at() -> None:
+    assert safe_reason("é" * 127 + "ab") == "a"
+    assert safe_reason("a" * 65) == "a" * 64
 
 
 @given(st.text())
@@ -68,6 +75,7 @@ def test_no_reason_is_long_or_can_break_a_line(text: str) -> None:
         ("-5", None),
         ("1.5", None),
         ("٣", None),
+        ("9" * 9, 999_999_999.0),
         ("9" * 10, None),
         ("Tue, 99 Nov 2025 00:00:00 GMT", None),
     ],
