@@ -170,8 +170,8 @@ def test_what_the_last_walk_of_a_swept_folder_has_not_shown_differs() -> None:
 def test_a_sweep_goes_on_behind_what_is_done_and_then_ends() -> None:
     at = stream("F")
     of = cursor(resting("F"), sweeps=("F",), swept="~a")
-    differing = (Fact("b", gone=True), Fact("c", gone=True))
-    assert at.compared(of, differing) == Step(replace(of, swept="~c"), differing, origin=RESYNC)
+    differing = tuple(Fact(each, gone=True) for each in "bcd")
+    assert at.compared(of, differing) == Step(replace(of, swept="~d"), differing, origin=RESYNC)
     assert at.named == {}
     at.named = {"before": "F"}
     assert at.compared(of, ()) == Step(cursor(resting("F")), origin=RESYNC, clear=True)
