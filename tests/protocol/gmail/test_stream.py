@@ -263,6 +263,10 @@ def test_the_label_table_is_stored_when_it_has_grown() -> None:
     assert here.tables() == {"labels": '["INBOX","STARRED"]'}
 
 
+def test_every_message_is_tracked_whatever_its_labels() -> None:
+    assert stream().tracks(fetched("m", 40)) is True
+
+
 def test_a_status_is_read_from_the_whole_answer() -> None:
     refused = replace(google_error(429, "rateLimitExceeded"), headers={"retry-after": "Tue, 25 Nov 2025 00:00:07 GMT"})
     assert stream().status(refused, NOW_S) == Status(Kind.THROTTLED, 429, "rateLimitExceeded", 7.0)
