@@ -34,10 +34,11 @@ class Process:
             trust_env=False,
         )
         self._told = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process, closed by `stop`
-        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+        self._home = tempfile.TemporaryDirectory()  # gunicorn puts a socket there, and complains of another's
+        kept = {name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR") if name in os.environ}
         self.process = subprocess.Popen(
             [sys.executable, *(argument.format(port=self.port) for argument in arguments)],
-            env={**kept, "PYTHONPATH": str(ROOT), **environment},
+            env={**kept, "HOME": self._home.name, "PYTHONPATH": str(ROOT), **environment},
             cwd=ROOT,
             stdout=self._told,
             stderr=self._told,
@@ -70,6 +71,7 @@ class Process:
             os.kill(pid, signal.SIGKILL)
         self.process.wait()
         self._told.close()
+        self._home.cleanup()
 
     def __enter__(self) -> Self:
         return self
