@@ -24,7 +24,7 @@ from tests.simulation.many import fails, quiet
 from tests.simulation.plan import plan
 
 pytestmark = pytest.mark.whole
-SEEDS_MAX = 150
+SEEDS = 20
 Patch = pytest.MonkeyPatch
 
 
@@ -150,28 +150,33 @@ def no_index(patch: Patch) -> None:
     patch.setattr(RedisStore, "read", blind)
 
 
-OFF: tuple[tuple[str, Callable[[Patch], None]], ...] = (
-    ("gmail", cursor_before_events),
-    ("outlook", cursor_before_events),
-    ("gmail", history_id_of_the_last_page),
-    ("outlook", delta_link_made_up),
-    ("gmail", no_fence),
-    ("outlook", no_fence),
-    ("gmail", what_is_left_is_dropped),
-    ("outlook", what_is_left_is_dropped),
-    ("gmail", absence_is_deletion),
-    ("outlook", absence_is_deletion),
-    ("gmail", failed_parts_are_dropped),
-    ("gmail", a_hint_carries_data),
-    ("outlook", only_hints_are_looked_at),
-    ("gmail", no_cool_down),
-    ("outlook", no_cool_down),
-    ("gmail", no_index),
-    ("outlook", no_index),
+# Provider, what is off, and the first of the SEEDS seeds that are tried: from 0 on it takes up to seventy.
+OFF: tuple[tuple[str, Callable[[Patch], None], int], ...] = (
+    ("gmail", cursor_before_events, 30),
+    ("outlook", cursor_before_events, 0),
+    ("gmail", history_id_of_the_last_page, 40),
+    ("outlook", delta_link_made_up, 0),
+    ("gmail", no_fence, 50),
+    ("outlook", no_fence, 20),
+    ("gmail", what_is_left_is_dropped, 10),
+    ("outlook", what_is_left_is_dropped, 0),
+    ("gmail", absence_is_deletion, 0),
+    ("outlook", absence_is_deletion, 0),
+    ("gmail", failed_parts_are_dropped, 60),
+    ("gmail", a_hint_carries_data, 0),
+    ("outlook", only_hints_are_looked_at, 0),
+    ("gmail", no_cool_down, 0),
+    ("outlook", no_cool_down, 0),
+    ("gmail", no_index, 0),
+    ("outlook", no_index, 0),
 )
 
 
-@pytest.mark.parametrize(("provider", "off"), OFF, ids=[f"{provider}-{off.__name__}" for provider, off in OFF])
-def test_without_an_invariant_seeds_fail(provider: str, off: Callable[[Patch], None], monkeypatch: Patch) -> None:
+@pytest.mark.parametrize(
+    ("provider", "off", "first"), OFF, ids=[f"{provider}-{off.__name__}" for provider, off, _ in OFF]
+)
+def test_without_an_invariant_seeds_fail(
+    provider: str, off: Callable[[Patch], None], first: int, monkeypatch: Patch
+) -> None:
     off(monkeypatch)
-    assert any(fails(plan(provider, seed)) for seed in range(SEEDS_MAX))
+    assert any(fails(plan(provider, seed)) for seed in range(first, first + SEEDS))

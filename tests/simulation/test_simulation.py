@@ -11,7 +11,7 @@ from tests.simulation.shrink import shrunk
 from tests.simulation.witness import Violation
 
 pytestmark = pytest.mark.whole
-SEEDS = 25
+SEEDS = 20
 
 
 @pytest.fixture(autouse=True)

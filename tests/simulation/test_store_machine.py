@@ -179,7 +179,7 @@ def test_the_store_does_as_the_model_says(kind: str, request: pytest.FixtureRequ
     Machine.rest = MemoryRest() if kind == "memory" else request.getfixturevalue("redis")
     try:
         few = settings(
-            max_examples=20,
+            max_examples=15,
             stateful_step_count=30,
             deadline=None,
             derandomize=True,
