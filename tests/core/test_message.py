@@ -1,12 +1,13 @@
 """The normalised message: its fields, instants, and texts cut to size."""
 
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.core.message import FIELDS, cut_utf8, instant, instant_s
+from shared.core.message import FIELDS, cut_utf8, instant, instant_s, lean, whole
 
 
 def test_the_fields_are_the_contracts() -> None:
@@ -15,6 +16,17 @@ def test_the_fields_are_the_contracts() -> None:
         *("received_at", "snippet", "labels", "folder_id", "categories", "unread", "flagged", "draft"),
         *("has_attachments", "size_bytes", "headers", "body"),
     ) == FIELDS
+
+
+def test_what_is_empty_is_an_empty_list_a_no_or_null() -> None:
+    lists, flags = ("to", "cc", "bcc", "reply_to", "labels", "categories", "headers"), ("unread", "flagged", "draft")
+    assert whole({}) == dict.fromkeys(FIELDS) | dict.fromkeys(flags, False) | {name: [] for name in lists}
+
+
+def test_only_what_is_empty_is_left_out_and_put_back() -> None:
+    message: Any = whole({"id": "m1", "to": [{"name": None, "address": "a@b.c"}], "draft": True, "size_bytes": 0})
+    assert lean(message) == {"id": "m1", "to": [{"name": None, "address": "a@b.c"}], "draft": True, "size_bytes": 0}
+    assert whole(lean(message)) == message
 
 
 def test_an_instant_is_rfc_3339_in_utc_with_milliseconds() -> None:
