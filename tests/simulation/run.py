@@ -339,8 +339,8 @@ class Simulation:
                 self.reader_epoch = page.epoch
             for _, stored in page.entries:
                 kind, _ = self.reader.apply(stored)
-                if kind == "account.resynced" and self.reader.missed and "cursor_lost" in stored:
-                    self.asking = True  # with the cursor went the snapshot that it was in
+                if kind == "account.resynced" and self.reader.missed:
+                    self.asking = True  # without a snapshot: with a lost cursor went the one that was asked for
             count += len(page.entries)
             self.after = change.cursor(page.epoch, page.position)
             if self.asking:

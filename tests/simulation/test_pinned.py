@@ -18,6 +18,7 @@ SEEDS = {
     "candidates older than the floor were read again and again": ("gmail", 82),
     "a listing was judged before history showed the removal beside it": ("gmail", 1157),
     "a first sync begun again forgot what came since the connection": ("gmail", 18),
+    "a first listing made again left out what lay between": ("gmail", 4518),
     "an alert was raised twice because the log was full": ("gmail", 1155),
     "a first page asked for again named what had left meanwhile": ("outlook", 2213),
     "a snapshot whose known ids were lost never ended": ("outlook", 2164),

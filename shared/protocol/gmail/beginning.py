@@ -79,5 +79,6 @@ def aged(before: Cursor, after: Cursor, oldest_s: float) -> Cursor:
             job = replace(at.job, oldest_s=min(at.job.oldest_s, oldest_s))
             return replace(after, backfill=replace(after.backfill, listing=replace(at, job=job)))
         case running:
-            job = replace(running.job, oldest_s=min(running.job.oldest_s, oldest_s))
+            again = running.job.again or isinstance(running, Listing)
+            job = replace(running.job, oldest_s=min(running.job.oldest_s, oldest_s), again=again)
             return replace(after, backfill=replace(running, job=job))

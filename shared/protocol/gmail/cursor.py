@@ -63,6 +63,7 @@ class Job:
     content    name every known message again, between snapshot events
     oldest_s   oldest `received_at` emitted so far, at most the time of connection: the floor, once a first sync ends
     pin        history id at the time of the pin: index entries above it have seen history since
+    again      a first listing was acted on in part, and is made again: what is the newest N has changed since
     """
 
     origin: str
@@ -73,6 +74,7 @@ class Job:
     reason: str = ""
     oldest_s: float = 0.0
     pin: int = 0
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)

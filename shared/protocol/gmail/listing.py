@@ -171,9 +171,9 @@ def started(cursor: Cursor, job: Job) -> Step[Cursor]:
 
 
 def finished(cursor: Cursor, job: Job) -> Step[Cursor]:
-    """A first sync that was begun again has read the newest N only: what history would have told since the connection
-    is listed after it, whatever N is."""
-    if cursor.floor_s is None and job.origin == "resync" and job.oldest_s:
+    """A first sync that was begun again has read what is the newest N by now: between these and what it had named
+    before, or what history would have told since the connection, there may be others, which are listed after it."""
+    if cursor.floor_s is None and (job.origin == "resync" or job.again) and job.oldest_s:
         since = replace(cursor, floor_s=job.oldest_s)
         return replace(moved(since, Listing(replace(job, wanted=None), CANDIDATES)), floor_s=None, clear=True)
     events: list[tuple[str, dict[str, Any]]] = []

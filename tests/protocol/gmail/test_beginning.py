@@ -121,7 +121,13 @@ def test_the_floor_of_a_first_sync_sinks_with_what_it_emits() -> None:
         assert after == Cursor(Reading(77), None, 100, sunk_s)
     begun_again = Listing(replace(FIRST, oldest_s=9.0), CANDIDATES)
     after = beginning.aged(before, Cursor(Reading(77), begun_again, 100, 9.0), 7.0)
-    assert (after.floor_s, after.backfill) == (7.0, Listing(older, CANDIDATES))
+    assert (after.floor_s, after.backfill) == (7.0, Listing(replace(older, again=True), CANDIDATES))
+
+
+def test_a_first_listing_that_is_acted_on_in_part_will_be_made_again() -> None:
+    listing = Cursor(Reading(77), Listing(FIRST, IDS), 100, None)
+    after = beginning.aged(listing, listing, 7.0).backfill
+    assert after == Listing(replace(FIRST, oldest_s=7.0, again=True), IDS)
 
 
 def test_the_floor_stays_once_the_first_sync_has_ended() -> None:

@@ -254,3 +254,10 @@ def test_candidates_are_walked_however_few_they_are() -> None:
     assert step == Step(after, origin="resync", floor_s=9000.0, pages={"candidates/0": ["~m"]})
     bounded = replace(SNAPSHOT, wanted=1)
     assert received(Listing(bounded, CANDIDATES), "m", "n").pages == {"candidates/0": ["~m", "~n"]}
+
+
+def test_a_first_listing_that_is_made_again_also_lists_what_lies_between() -> None:
+    job = replace(FIRST, wanted=3, again=True)
+    step = listing.finished(at(Walking(job, IDS)), job)
+    assert step.cursor == at(Listing(replace(job, wanted=None), CANDIDATES), 5000.0)
+    assert listing.finished(step.cursor, job).cursor.backfill is None
