@@ -6,7 +6,7 @@
 Source: facts/graph.md A1-13 to 25
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from shared.core.message import instant
@@ -108,7 +108,7 @@ class Chains:
         there: dict[str, bool] = {}
         for kind, name, _, _ in log[:end]:
             there[name] = there.get(name, False) if kind == "changed" else kind == "arrived"
-        inside = [mail for mail in box.mails.values() if mail.folder_id == folder_id and there.get(mail.id)]
+        inside = [box.mails[name] for name, here in there.items() if here and name in box.mails]
         inside.sort(key=lambda mail: -mail.received_s)
         return tuple(("row", mail.id, False) for mail in inside), end
 
@@ -131,11 +131,18 @@ class Chains:
             folder = self._box.folders.get(name)
             return None if folder is None or folder.hidden else folder_row(self._box, folder)
         mail = self._box.mails.get(name)
-        if mail is None or mail.folder_id != folder_id:
+        if mail is None or (mail.folder_id != folder_id and not self._leaves_late(folder_id, mail)):
             return None  # left since the round began: the next one says so
         if sparse:
             return {"id": mail.id, "isRead": mail.read, "parentFolderId": mail.folder_id}
-        return message_row(mail, with_body)
+        return message_row(replace(mail, folder_id=folder_id), with_body)
+
+    def _leaves_late(self, folder_id: str, mail: "Mail") -> bool:
+        """It has left, and that does not show yet."""
+        until_s = self._box.now_s() - self._box.knobs.late_s
+        log = self._box.folders[folder_id].log
+        left_s = next((at_s for kind, name, _, at_s in reversed(log) if (kind, name) == ("left", mail.id)), 0.0)
+        return self._box.knobs.late_s > 0 and left_s > until_s
 
 
 def _net(log: Log) -> list[Entry]:

@@ -186,13 +186,16 @@ def _folders(box: Mailbox, cursor: Cursor, chain: Chain, page: Page) -> Cursor:
     shown = cursor.shown
     if chain.walks:
         shown += tuple(box.folders.code(row["id"]) for row in page.rows if not delta.left(row))
-    if page.ended and chain.walks and chain.pass_:
+    whole = page.ended and chain.walks and chain.pass_ > 0
+    if whole:
         for folder in list(box.folders.present()):
             if not folder.well_known and box.folders.code(folder.id) not in shown:
                 box.folders.lost(folder.id)
     first = chain.origin == BACKFILL
     moved = replace(chain, link=page.link, resting=page.ended)
     after = replace(cursor, shown=() if page.ended else shown)
+    if whole:  # where the cursor was lost, so was the chain of what is gone, or its sweep: the index may still have it
+        after = replace(after, sweeps=tuple(dict.fromkeys((*after.sweeps, *box.folders.gone()))))
     if not page.ended:
         return after.put(moved)
     after = after.put(replace(moved, origin="", read=not chain.walks))

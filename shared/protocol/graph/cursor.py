@@ -172,8 +172,9 @@ def first(wanted: int | None, connected_s: float, pins: tuple[str, ...] = (), sn
 
 
 def lost(wanted: int | None, now_s: float, reason: str) -> Cursor:
-    """After the cursor was lost: find the folders again, walk them, compare with the index."""
-    return Cursor(Chain("", origin=BACKFILL), (), wanted, now_s, names=WELL_KNOWN, job=Job(reason))
+    """After the cursor was lost: find the folders again, those too that are not there any more, walk them, compare with
+    the index."""
+    return Cursor(Chain("", origin=BACKFILL, pass_=1), (), wanted, now_s, names=WELL_KNOWN, job=Job(reason))
 
 
 def resumed(cursor: Cursor) -> Cursor:

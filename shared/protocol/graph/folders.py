@@ -102,6 +102,10 @@ class FolderTable:
         """Those that the folder chain shows."""
         return (folder for folder in self._folders.values() if not folder.gone and not folder.hidden)
 
+    def gone(self) -> Iterator[str]:
+        """The ids of those that are not there any more."""
+        return (folder.id for folder in self._folders.values() if folder.gone)
+
     def for_readers(self) -> list[message.Folder]:
         """Those that are there and that somebody has named."""
         return [

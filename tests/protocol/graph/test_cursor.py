@@ -78,7 +78,8 @@ def test_a_new_account_and_a_lost_cursor_begin_with_the_names_and_the_folders() 
     folders = Chain("", origin=BACKFILL)
     assert first(5, 10.0) == Cursor(folders, wanted=5, since_s=10.0, names=WELL_KNOWN)
     assert first(0, 10.0, ("a",)) == Cursor(folders, wanted=0, since_s=10.0, pins=("a",), names=WELL_KNOWN)
-    begun = Cursor(folders, wanted=5, since_s=10.0, names=WELL_KNOWN, job=Job("cursor_lost"))
+    walked = Chain("", origin=BACKFILL, pass_=1)  # what it does not show is gone
+    begun = Cursor(walked, wanted=5, since_s=10.0, names=WELL_KNOWN, job=Job("cursor_lost"))
     assert lost(5, 10.0, "cursor_lost") == begun
 
 

@@ -65,6 +65,15 @@ def test_nothing_is_gone_before_the_walk_has_ended_or_where_it_is_the_first(agai
     assert [each.id for each in at.folders.all_tracked()] == ["E", "F", "G"]
 
 
+def test_after_a_whole_walk_what_is_gone_is_swept_whenever_it_went() -> None:
+    at = box()
+    at.folders.lost("G")
+    again = Chain("", OLD, origin=BACKFILL, pass_=1)
+    of = Cursor(again, (), shown=tuple(map(at.folders.code, ("E",))), job=Job("cursor_lost"))
+    after = answered(at, of, again, page(ended=True)).cursor
+    assert (sorted(after.sweeps), list(at.folders.gone())) == (["F", "G"], ["F", "G"])
+
+
 def test_a_folder_that_was_missing_but_is_there_is_walked_again() -> None:
     missing = resting("F", missing=True, read=True)
     of = cursor(resting("E"), missing, resting("G"))
