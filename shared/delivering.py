@@ -47,6 +47,9 @@ class Delivering:
             return
         try:
             done = await deliver(account_id, self._store, self._sink, self._clock, deadline_s)
+        except StoreDown as error:
+            log("delivery_failed", level="warning", error=error, account_id=account_id)
+            return
         except Exception as error:  # whatever it is: the sync is done, and the other accounts are due
             log("delivery_failed", level="error", error=error, account_id=account_id)
             return
@@ -85,7 +88,7 @@ class Delivering:
                 self._store, lambda account_id: self.account(account_id, deadline_s), deadline_s, self._clock
             )
         except StoreDown as error:
-            log("delivery_failed", level="error", error=error)
+            log("delivery_failed", level="warning", error=error)
 
     async def disconnected(self, account_id: str, fields: Mapping[str, str]) -> None:
         """Of a marked account, whose log does not grow any more: the place after its end is free."""
@@ -100,7 +103,7 @@ class Delivering:
                 return
             answer = await self._sink.send(batch_id(account_id, epoch, place, place), [event], 0)
         except StoreDown as error:
-            log("delivery_failed", level="error", error=error, account_id=account_id)
+            log("delivery_failed", level="warning", error=error, account_id=account_id)
             return
         if answer.verdict != "delivered":
             log("delivery_refused", level="warning", account_id=account_id, reason=answer.said)

@@ -6,7 +6,7 @@ What a read may wait for (quota, other readers, a second attempt) ends READ_BUDG
 at a screen. Its requests have no lease to end before; they end with the request that wants them.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from shared.adapters.access import Access
 from shared.adapters.provider import Provider
@@ -70,10 +70,8 @@ class Reading:
     ) -> Reader:
         """`attempts`: 0 for MAX_RETRIES."""
         settings = self._settings
-        tries = attempts or settings.max_retries
-
-        def limits() -> Limits:
-            return Limits(self._clock.now_s() + budget_s, tries, settings.rate_limit_backoff_factor, NO_LEASE_S)
+        deadline_s, tries = self._clock.now_s() + budget_s, attempts or settings.max_retries
+        limits = Limits(deadline_s, tries, settings.rate_limit_backoff_factor, NO_LEASE_S)
 
         def opened(fields: Mapping[str, str]) -> Mailbox:
             return self._mailbox(account_id, fields, redis, limits)
@@ -81,15 +79,13 @@ class Reading:
         store = RedisReads(redis, self._clock, self._settings.cache_message_ttl)
         return Reader(store, self._clock, opened, account_id)
 
-    def _mailbox(
-        self, account_id: str, fields: Mapping[str, str], redis: RedisClient, limits: Callable[[], Limits]
-    ) -> Mailbox:
+    def _mailbox(self, account_id: str, fields: Mapping[str, str], redis: RedisClient, limits: Limits) -> Mailbox:
         of = self._providers.get(fields["provider"])
         if of is None:
             raise BadRequest(400, "provider_off", "this provider is not served here")
 
         def ask(admitted: Admitted) -> Asking:
-            return self._asking(of, account_id, fields, admitted, redis, limits())
+            return self._asking(of, account_id, fields, admitted, redis, limits)
 
         return Mailbox(of.name, of.reading(fields), of.reading_tag, of.readers_alone, ask, lambda: of.folders(fields))
 

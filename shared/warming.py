@@ -15,6 +15,7 @@ from shared.adapters.redis_client import RedisClient
 from shared.adapters.redis_shelf import RedisShelf
 from shared.adapters.sealing import Sealer
 from shared.config import Settings
+from shared.core.errors import TidemarkError
 from shared.core.quota import Governor
 from shared.log import log
 from shared.reading import AHEAD_BUDGET_S, Reading
@@ -60,8 +61,10 @@ class Warming:
             warmer = Warmer(shelf, read, partial(self._named, account_id), ttl_s, _price(of, fields, share))
             count = await warmer.warm(account_id, _wish(wanted), now_s)
             log("warmed", account_id=account_id, count=count, redis_requests=redis.requests)
-        except Exception as error:
+        except TidemarkError as error:
             log("warming_failed", level="warning", error=error, account_id=account_id)
+        except Exception as error:  # whatever it is: the sync is done, and must not look failed
+            log("warming_failed", level="error", error=error, account_id=account_id)
 
     def _share(self, wanted: Preferences) -> float:
         most = self._settings.warm_quota_share

@@ -234,7 +234,7 @@ class Wiring:
             await self._renew_watch(of, begun, calls)
         hydrator = Hydrator(calls, stream, self.clock, of.window(fields))
         patience = Patience(s.max_retries, s.quarantine_after)
-        steps = Steps.resumed(fields, store, stream, hydrator, self.clock, patience, of.cache_tag)
+        steps = Steps(fields, store, stream, hydrator, self.clock, patience, of.cache_tag)
         cursor = of.cursor(begun, stream)
         objectives = Objectives(s.slow_sync_threshold, s.freshness_objective)
         looks = Looks.of(begun, store, calls, self.clock)
@@ -267,22 +267,8 @@ class Wiring:
     def _answer(
         self, account_id: str, outcome: Outcome, started_s: float, redis: RedisClient, calls: Calls | None
     ) -> dict[str, Any]:
-        duration_s = round(self.clock.now_s() - started_s, 3)
-        answer: dict[str, Any] = {
-            "status": outcome.status,
-            "account_id": account_id,
-            "count": outcome.count,
-            "changes": {"created": outcome.created, "updated": outcome.updated, "deleted": outcome.deleted},
-            "api_calls": calls.api_calls if calls else 0,
-            "quota_units": calls.units if calls else 0,
-            "redis_requests": redis.requests,
-            "duration_s": duration_s,
-            "more": outcome.more,
-        }
-        if outcome.retry_after_s is not None:
-            answer["retry_after_s"] = round(outcome.retry_after_s, 3)
-        if outcome.reason:
-            answer["reason"] = outcome.reason
+        spent = {"api_calls": calls.api_calls, "quota_units": calls.units} if calls else {}
+        answer = outcome.answer(account_id, self.clock.now_s() - started_s, redis_requests=redis.requests, **spent)
         log(
             "sync_finished",
             level="warning" if outcome.reason else "info",

@@ -59,6 +59,9 @@ class GmailTransport:
             body_bytes_max=BODY_BYTES_MAX,
         )
 
+    async def settle(self) -> float:
+        return 0.0
+
     async def refresh(self) -> None:
         await self._access.refused(self._token)
 

@@ -7,6 +7,9 @@
     refused       nothing is sent before the time that the mailbox was told, whichever of its requests was told
     every call    client-request-id; Prefer as the protocol wrote it; no redirects, `Location` is not looked at
 
+Before the lease is let go, what is still fetched ahead is waited for (`settle`): else it would run beside the next
+holder's requests, and what it was told to wait for would reach nobody.
+
 A page fetched ahead is used only if it came well and is asked for next, word for word: else it is as if it had not been
 asked for. If the process dies meanwhile, the link before it is still alive: three generations are.
 
@@ -102,10 +105,13 @@ class Refusal:
 
     def still(self, now_s: float) -> Response | None:
         """The refusal once more, with what is left of its time: nothing is sent."""
-        left_s = math.ceil(self._until_s - now_s)
-        if left_s <= 0:
+        left_s = math.ceil(self.left_s(now_s))
+        if not left_s:
             return None
         return replace(self._response, headers={**self._response.headers, "retry-after": str(left_s)})
+
+    def left_s(self, now_s: float) -> float:
+        return max(0.0, self._until_s - now_s)
 
 
 class GraphTransport:
@@ -183,6 +189,11 @@ class GraphTransport:
         elif paged and response.status == 200:
             self._page_size.worked()
         return response
+
+    async def settle(self) -> float:
+        await asyncio.gather(*(task for _, task in self._ahead.values()), return_exceptions=True)
+        self._ahead.clear()
+        return self._refusal.left_s(asyncio.get_running_loop().time())
 
     async def refresh(self) -> None:
         await self._access.refused(self._token)

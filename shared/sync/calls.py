@@ -110,6 +110,9 @@ class Calls:
             response = await self._sent(request)
         return response
 
+    async def settle(self) -> float:
+        return await self._transport.settle()
+
     async def refresh(self, refreshes: int) -> None:
         """Once an invocation: a second 401 means that it is not the token's age. `refreshes`: how many there had been
         when the refused request was sent; of several that were sent together only the first has to."""

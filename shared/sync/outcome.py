@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from shared.core.message import instant
 from shared.sync import alerts
@@ -22,6 +23,32 @@ class Outcome:
     @property
     def count(self) -> int:
         return self.created + self.updated + self.deleted
+
+    def add(self, said: Mapping[str, int]) -> None:
+        self.created += said.get("created", 0)
+        self.updated += said.get("updated", 0)
+        self.deleted += said.get("deleted", 0)
+
+    def answer(
+        self, account_id: str, duration_s: float, *, api_calls: int = 0, quota_units: int = 0, redis_requests: int = 0
+    ) -> dict[str, Any]:
+        """As CONTRACT §3 has it."""
+        answer: dict[str, Any] = {
+            "status": self.status,
+            "account_id": account_id,
+            "count": self.count,
+            "changes": {"created": self.created, "updated": self.updated, "deleted": self.deleted},
+            "api_calls": api_calls,
+            "quota_units": quota_units,
+            "redis_requests": redis_requests,
+            "duration_s": round(duration_s, 3),
+            "more": self.more,
+        }
+        if self.retry_after_s is not None:
+            answer["retry_after_s"] = round(self.retry_after_s, 3)
+        if self.reason:
+            answer["reason"] = self.reason
+        return answer
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,12 +124,14 @@ class Store(Protocol):
 class Transport(Protocol):
     """Sends one request for the mailbox; adds the access token. Raises ProviderDown; every answer is returned.
 
+    `settle` waits for what was sent ahead and not asked for yet, and says how long the mailbox is to be left alone.
     `requests` counts HTTP requests to the provider's API; token requests don't count.
     """
 
     @property
     def requests(self) -> int: ...
     async def send(self, request: Request, *, timeout_s: float) -> Response: ...
+    async def settle(self) -> float: ...
     async def refresh(self) -> None: ...
 
 

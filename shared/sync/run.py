@@ -257,6 +257,7 @@ class Run:
         append.fields.update(self.stream.tables())
         said, raised = Counter(effect.said for effect in effects), self.raised
         if append.release or append.let_go:
+            append.hold_s = max(append.hold_s, await self.calls.settle())
             self._say_goodbye(append, self.outcome.count + said["created"] + said["updated"] + said["deleted"])
         appended = await self.store.append(self.begun, append)
         if appended.log_full:
@@ -264,9 +265,7 @@ class Run:
             self.fields, self.taken, self.steps.parked_changed, self.raised = {}, {}, False, raised
             self.calls.spent_s += append.spent_s
             raise errors.BudgetSpent("the change log waits for its readers")
-        self.outcome.created += said["created"]
-        self.outcome.updated += said["updated"]
-        self.outcome.deleted += said["deleted"]
+        self.outcome.add(said)
         self.fields = {name: value for name, value in self.fields.items() if append.fields.get(name) != value}
         self.taken = {} if append.taken else self.taken
         self.steps.parked_changed = self.steps.parked_changed and "parked" not in append.fields

@@ -99,38 +99,12 @@ class Patience:
 class Steps:
     """One per invocation: holds the parked messages and what has been tried.
 
-    `unnamed`: ids, each with a space behind it, of messages that were read although the index does not know them.
+    `fields`: of the account. What is left from before is in "parked", "outage", and "unnamed" (ids, each with a space
+    behind it, of messages that were read although the index does not know them).
     """
 
     def __init__(
         self,
-        store: Store,
-        stream: Stream,
-        hydrator: Hydrator,
-        clock: Clock,
-        patience: Patience,
-        cache_tag: str,
-        kept: dict[str, Parked],
-        outage: parked.Outage | None = None,
-        unnamed: str = "",
-    ) -> None:
-        self._store = store
-        self._stream = stream
-        self._hydrator = hydrator
-        self._clock = clock
-        self._patience = patience
-        self._tag = cache_tag
-        self.parked = kept
-        self.parked_changed = False
-        self.outage = outage
-        self.outage_changed = False
-        self._tried: set[str] = set()
-        self._read = tuple(unnamed.split()[:READ_NAMED_MAX])
-        self._read_any = False
-
-    @classmethod
-    def resumed(
-        cls,
         fields: Mapping[str, str],
         store: Store,
         stream: Stream,
@@ -138,10 +112,20 @@ class Steps:
         clock: Clock,
         patience: Patience,
         cache_tag: str,
-    ) -> "Steps":
-        """With what the account's fields say is left from before."""
-        kept, outage = parked.load(fields.get("parked")), parked.load_outage(fields.get("outage"))
-        return cls(store, stream, hydrator, clock, patience, cache_tag, kept, outage, fields.get("unnamed", ""))
+    ) -> None:
+        self._store = store
+        self._stream = stream
+        self._hydrator = hydrator
+        self._clock = clock
+        self._patience = patience
+        self._tag = cache_tag
+        self.parked = parked.load(fields.get("parked"))
+        self.parked_changed = False
+        self.outage = parked.load_outage(fields.get("outage"))
+        self.outage_changed = False
+        self._tried: set[str] = set()
+        self._read = tuple(fields.get("unnamed", "").split()[:READ_NAMED_MAX])
+        self._read_any = False
 
     async def effects(self, begun: Begun, step: Step[Any], facts: Sequence[Fact]) -> Effects:
         """What `facts` (at most a step's worth) come to; reads index and cache in one request, then the provider."""

@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from shared.core.errors import StoreDown, TidemarkError
+from shared.sync.outcome import Outcome
 from shared.sync.ports import Clock
 
 MAILBOXES_AT_ONCE = 8
@@ -46,7 +47,7 @@ async def sweep(
                 down.append(error)
                 waiting.clear()
                 return
-            except Exception as error:
+            except Exception as error:  # whatever it is: the others go on, and the ping tells of it
                 tell(account_id, error)
                 result = _failed(account_id, error, clock.now_s() - began_s)
             results.extend([result] if result else [])
@@ -64,16 +65,6 @@ async def sweep(
 
 
 def _failed(account_id: str, error: Exception, duration_s: float) -> dict[str, Any]:
-    """In the form of a sync's answer; what it had done until then is in the log, and counted nowhere."""
-    return {
-        "status": "failed",
-        "account_id": account_id,
-        "count": 0,
-        "changes": {"created": 0, "updated": 0, "deleted": 0},
-        "api_calls": 0,
-        "quota_units": 0,
-        "redis_requests": 0,
-        "duration_s": round(duration_s, 3),
-        "more": False,
-        "reason": error.slug if isinstance(error, TidemarkError) else "internal",
-    }
+    """What it had done until then is in the log, and counted nowhere."""
+    reason = error.slug if isinstance(error, TidemarkError) else "internal"
+    return Outcome("failed", reason=reason).answer(account_id, duration_s)

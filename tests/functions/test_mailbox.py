@@ -209,6 +209,14 @@ def test_a_reader_who_waits_gets_what_arrives_meanwhile(stand: Stand, gmail: Gma
     assert 0.4 < time.monotonic() - began_s < 5
 
 
+def test_a_page_with_nothing_on_it_never_promises_more(stand: Stand, account: str) -> None:
+    """A log with a hole at its end would send its reader round for ever."""
+    before = stand.changes(account, limit=5)["cursor"]
+    (last,) = stand.redis.valkey.call("XREVRANGE", f"td:{account}:log", "+", "-", "COUNT", 1)  # type: ignore[misc, str-unpack]
+    stand.redis.valkey.call("XDEL", f"td:{account}:log", last[0])  # type: ignore[index, arg-type]
+    assert stand.changes(account, after=before) == {"changes": [], "cursor": before, "more": False}
+
+
 def test_a_wait_ends_with_nothing_when_nothing_arrives(stand: Stand, account: str) -> None:
     cursor = stand.changes(account)["cursor"]
     began_s = time.monotonic()

@@ -10,8 +10,7 @@ instance at once: whatever it waits for is noticed only when it ends.
 """
 
 from collections.abc import Mapping, Sequence
-from copy import copy
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from shared.adapters.access import Refreshed
 from shared.adapters.gmail import Gmail
@@ -136,11 +135,6 @@ class SimulatedHttp(HttpClient):
     def __init__(self, process: Process) -> None:
         self._process = process
         self.requests = 0
-
-    def counted(self) -> Self:
-        view = copy(self)
-        view.requests = 0
-        return view
 
     async def send(
         self,

@@ -23,6 +23,7 @@ SEEDS = {
     "a first page asked for again named what had left meanwhile": ("outlook", 2213),
     "a snapshot whose known ids were lost never ended": ("outlook", 2164),
     "a mailbox was asked before the time that another request was told": ("outlook", 277),
+    "a page fetched ahead outlived its invocation, and nobody heard its refusal": ("outlook", 7972),
     "a folder went, and the cursor with its sweep was lost": ("outlook", 3957),
     "index and cursor were lost together": ("outlook", 909),
 }

@@ -59,6 +59,7 @@ class Provider:
     answers: Sequence[Response | Callable[[Request], Response | None] | None]
     requests: int = 0
     refreshed: int = 0
+    told_s: float = 0.0  # to be left alone, by an answer that nobody waited for
     timeouts: list[float] = field(default_factory=list)
 
     async def send(self, request: Request, *, timeout_s: float) -> Response:
@@ -70,6 +71,9 @@ class Provider:
         if response is None:
             raise ProviderDown("no answer")
         return response
+
+    async def settle(self) -> float:
+        return self.told_s
 
     async def refresh(self) -> None:
         self.refreshed += 1

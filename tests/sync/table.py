@@ -12,7 +12,7 @@ from shared.protocol.gmail.known import Known, pack_id
 from shared.protocol.step import Fact, Fetched, Step
 from shared.protocol.wire import Response
 from shared.sync.hydrate import Hydrator
-from shared.sync.parked import Outage, Parked
+from shared.sync.parked import Outage, Parked, dump, dump_outage
 from shared.sync.step import Effect, Effects, Patience, Steps
 from tests.protocol.gmail.answers import answer, resource
 from tests.sync.desk import Desk, batched, refusal
@@ -42,17 +42,8 @@ class Table:
         self.asked: list[str] = []
         hydrator = Hydrator(self.desk.calls, self.desk.stream, self.desk.clock, Window(60, 60, 60))
         patience = Patience(3, 600)
-        self.steps = Steps(
-            self,  # type: ignore[arg-type]
-            self.desk.stream,
-            hydrator,
-            self.desk.clock,
-            patience,
-            TAG,
-            self.parked,
-            self.outage,
-            self.unnamed,
-        )
+        left = {"parked": dump(self.parked), "outage": dump_outage(self.outage), "unnamed": self.unnamed}
+        self.steps = Steps(left, self, self.desk.stream, hydrator, self.desk.clock, patience, TAG)  # type: ignore[arg-type]
 
     def part(self, key: str) -> Response:
         self.asked.append(key)

@@ -34,7 +34,7 @@ class Mailbox:
         self.index: dict[str, str] = {}
         d = self.desk
         hydrator = Hydrator(d.calls, d.stream, d.clock, Window(8, 60, 60))
-        steps = Steps.resumed(fields, self, d.stream, hydrator, d.clock, Patience(3, 600), "tag")  # type: ignore[arg-type]
+        steps = Steps(fields, self, d.stream, hydrator, d.clock, Patience(3, 600), "tag")  # type: ignore[arg-type]
         looks = Looks.of(d.begun, self, d.calls, d.clock)  # type: ignore[arg-type]
         cursor = Cursor(Reading(77))
         of = (d.begun, cursor, self, d.stream, d.calls, hydrator, steps, d.clock, START_S)
@@ -117,6 +117,17 @@ async def test_what_is_new_is_appended_with_the_cursor_and_the_lease_is_given_ba
         False,
     )
     assert (step.step_id, step.healthy, step.perf) == ("1.1", True, figures(1, 2, 22))
+
+
+async def test_what_an_answer_said_that_nobody_waited_for_is_held_to() -> None:
+    box = Mailbox(QUIET)
+    box.desk.provider.told_s = 7.0
+    await box.sync()
+    assert [each.hold_s for each in box.appended] == [7.0]
+    longer = Mailbox(refusal(429, "rateLimitExceeded"))
+    longer.desk.provider.told_s = 3.0
+    await longer.sync()
+    assert [each.hold_s for each in longer.appended] == [4.0]
 
 
 async def test_a_hint_that_came_meanwhile_is_served_by_another_round() -> None:

@@ -163,7 +163,7 @@ async def test_what_is_left_from_before_is_in_the_accounts_fields() -> None:
     fields = {"parked": parked.dump(kept), "outage": parked.dump_outage(outage), "unnamed": "n "}
 
     def resumed_from(fields: dict[str, str]) -> Steps:
-        return Steps.resumed(fields, steps._store, steps._stream, steps._hydrator, steps._clock, Patience(3, 600), TAG)
+        return Steps(fields, steps._store, steps._stream, steps._hydrator, steps._clock, Patience(3, 600), TAG)
 
     resumed = table.steps = resumed_from(fields)
     assert (resumed.parked, resumed.parked_changed) == (kept, False)
@@ -173,8 +173,6 @@ async def test_what_is_left_from_before_is_in_the_accounts_fields() -> None:
     resumed._read_any = True
     assert said(await table.come_to(*resumed.first_facts()[:1])) == [("quarantined", "m")]
     assert (resumed_from({}).parked, resumed_from({}).outage, resumed_from({}).first_facts()) == ({}, None, ())
-    fresh = Steps(steps._store, steps._stream, steps._hydrator, steps._clock, Patience(3, 600), TAG, {})
-    assert (fresh.outage, fresh.first_facts()) == (None, ())
 
 
 async def test_messages_that_were_parked_before_are_no_outage() -> None:

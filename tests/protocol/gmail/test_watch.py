@@ -1,8 +1,5 @@
 """A Gmail watch as a plan: what is asked, and what the answers mean."""
 
-from collections.abc import Generator
-from typing import Any
-
 import orjson
 import pytest
 
@@ -10,6 +7,7 @@ from shared.core.quota import PRICES
 from shared.core.watch import Watch, WatchFailed
 from shared.protocol.gmail import watch
 from shared.protocol.wire import Request, Response
+from tests.protocol.plans import carried
 
 JSON = {"content-type": "application/json"}
 TOPIC = "projects/p-1/topics/gmail"
@@ -29,17 +27,6 @@ ONE_CLIENT = Response(
         }
     ),
 )
-
-
-def carried(plan: Generator[Request, Response, Any], *answers: Response) -> tuple[Any, list[Request]]:
-    """The plan's result, and what it asked."""
-    asked = [next(plan)]
-    for answer in answers:
-        try:
-            asked.append(plan.send(answer))
-        except StopIteration as end:
-            return end.value, asked
-    raise AssertionError("the plan wants more answers")
 
 
 def test_a_watch_has_no_label_filter_and_says_until_when() -> None:

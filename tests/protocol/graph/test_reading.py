@@ -1,8 +1,5 @@
 """An Outlook mailbox as an app reads it: conversations page by page, cached messages, one request in flight."""
 
-from collections.abc import Generator
-from typing import Any
-
 import orjson
 import pytest
 
@@ -15,16 +12,7 @@ from shared.protocol.wire import Request, Response
 from tests.protocol.graph.answers import NEXT, box, listed
 from tests.protocol.graph.test_message import ROW
 from tests.protocol.graph.test_stream import ID, entry, row, stream
-
-
-def carried(plan: Generator[Request, Response, Any], *answers: Response) -> tuple[Any, list[Request]]:
-    asked = [next(plan)]
-    for answer in answers:
-        try:
-            asked.append(plan.send(answer))
-        except StopIteration as end:
-            return end.value, asked
-    raise AssertionError("the plan wants more answers")
+from tests.protocol.plans import carried
 
 
 def test_a_conversation_is_read_over_the_whole_mailbox_page_by_page() -> None:

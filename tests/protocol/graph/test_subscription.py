@@ -1,8 +1,6 @@
 """A Graph subscription as a plan: made, renewed, remade, and what the answers mean."""
 
-from collections.abc import Generator
 from dataclasses import replace
-from typing import Any
 
 import orjson
 import pytest
@@ -11,6 +9,7 @@ from shared.core.watch import Watch, WatchFailed
 from shared.protocol.graph import subscription
 from shared.protocol.graph.subscription import MINUTES_MAX, STRAYS_MAX, Wanted
 from shared.protocol.wire import Request, Response
+from tests.protocol.plans import carried
 
 URL = "https://tidemark.example/push-webhook/outlook"
 WANTED = Wanted(URL, "state")
@@ -29,16 +28,6 @@ def refused(status: int, code: str, text: str = "") -> Response:
 def ceiling(minutes: int) -> Response:
     text = f"Subscription expiration can only be {minutes} minutes in the future."
     return refused(400, "ExtensionError", text)
-
-
-def carried(plan: Generator[Request, Response, Any], *answers: Response) -> tuple[Any, list[Request]]:
-    asked = [next(plan)]
-    for answer in answers:
-        try:
-            asked.append(plan.send(answer))
-        except StopIteration as end:
-            return end.value, asked
-    raise AssertionError("the plan wants more answers")
 
 
 def minutes_asked(request: Request) -> float:
