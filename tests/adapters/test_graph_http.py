@@ -32,9 +32,9 @@ class Pages:
         if not first:
             await asyncio.sleep(0.05)
             response = JSONResponse({}, self.status, {"retry-after": "7"} if self.status == 429 else None)
-        await response(scope, receive, send)
-        self.under_way -= 1
+        self.under_way -= 1  # before it is sent: who has the answer may look at once
         self.answered.append(scope["path"])
+        await response(scope, receive, send)
 
 
 class Grant:
