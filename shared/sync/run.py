@@ -232,6 +232,7 @@ class Run:
             if self.walked is not None:
                 appended += [effect.message_id for effect in group]
                 part.fields["settled"] = self.settled.dump(appended)
+                last.fields.setdefault("settled", self.settled.dump())
             await self._append(part, group)
         events, last.events = last.events, []
         fill(last, final)

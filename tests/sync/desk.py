@@ -116,13 +116,14 @@ class Desk:
     threshold: int = 5
     governor: Governor | None = None
     fields: dict[str, str] = field(default_factory=dict)
+    of: Any = None  # a stream, else Gmail's
 
     def __post_init__(self) -> None:
         self.clock = SleepingClock(self.jitter)
         self.provider = Provider(self.answers)
         self.lease = Lease(self.clock, self.threshold)
         self.begun = Begun("a1", "1", self.fields, version=0, hints=0, renewed_at_s=START_S)
-        self.stream = stream()
+        self.stream = self.of or stream()
         limits = Limits(START_S + self.budget_s, self.attempts, 2.0, 60.0)
         self.calls = Calls(
             self.begun,

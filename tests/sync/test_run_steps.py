@@ -1,70 +1,19 @@
 """What one sync hands to its store: each append whole, over a store and a provider in memory."""
 
-from copy import deepcopy
 from typing import Any
 
 import pytest
 
 from shared.core import change
 from shared.core.message import instant
-from shared.core.quota import Window
+from shared.core.quota import Governor
 from shared.protocol.gmail.cursor import Cursor, Reading
 from shared.protocol.gmail.known import Known, pack_id
-from shared.sync.hydrate import Hydrator
-from shared.sync.looks import Looks
-from shared.sync.outcome import Objectives, Outcome
-from shared.sync.ports import Append, Appended, Begun
-from shared.sync.run import Run
-from shared.sync.step import Patience, Steps
-from tests.protocol.gmail.answers import answer, history, record, resource
-from tests.sync.desk import START_S, Desk, batched, refusal
-
-QUIET = history(history_id=90)
-NEWS = history(record(80, added=["m"]), history_id=90)
-
-
-class Mailbox:
-    """A Gmail mailbox that was read up to 77; `refused`: so many appends find the log full; `hints` come with one."""
-
-    def __init__(self, *answers: Any, grant: bool = True, **fields: str) -> None:
-        self.desk = Desk(answers, fields=fields)
-        self.appended: list[Append] = []
-        self.full, self.hints, self.grant = 0, 0, grant
-        self.lost: list[str] = []
-        self.index: dict[str, str] = {}
-        d = self.desk
-        hydrator = Hydrator(d.calls, d.stream, d.clock, Window(8, 60, 60))
-        steps = Steps(fields, self, d.stream, hydrator, d.clock, Patience(3, 600), "tag")  # type: ignore[arg-type]
-        looks = Looks.of(d.begun, self, d.calls, d.clock)  # type: ignore[arg-type]
-        cursor = Cursor(Reading(77))
-        of = (d.begun, cursor, self, d.stream, d.calls, hydrator, steps, d.clock, START_S)
-        self.run = Run(*of, Objectives(30.0, 300.0), looks)  # type: ignore[arg-type]
-        self.run.take_up(fields)
-
-    async def renew(self, begun: Begun) -> None:
-        await self.desk.lease.renew(begun)
-
-    async def read(self, account_id: str, ids: Any) -> Any:
-        return [self.index.get(packed) for packed, _ in ids], [None for _ in ids]
-
-    async def lose_grant(self, begun: Begun, reason: str) -> bool:
-        self.lost.append(reason)
-        return self.grant
-
-    async def append(self, begun: Begun, step: Append) -> Appended:
-        assert begun is self.desk.begun
-        self.appended.append(deepcopy(step))
-        if self.full:
-            self.full -= 1
-            return Appended(False, log_full=True)
-        self.index |= {packed: value for packed, value in step.index.items() if value is not None}
-        if step.release and self.hints:
-            begun.hints, self.hints = begun.hints + self.hints, 0
-            return Appended(False)
-        return Appended(step.release or step.let_go)
-
-    async def sync(self) -> Outcome:
-        return await self.run.to_the_end()
+from shared.sync.outcome import Outcome
+from shared.sync.ports import Append
+from tests.protocol.gmail.answers import history, record
+from tests.sync.desk import START_S, refusal
+from tests.sync.mailbox import QUIET, Mailbox, news, readable
 
 
 def said_goodbye(cursor: str) -> dict[str, str]:
@@ -101,7 +50,7 @@ async def test_where_nothing_is_new_the_cursor_goes_with_the_lease() -> None:
 
 
 async def test_what_is_new_is_appended_with_the_cursor_and_the_lease_is_given_back_with_it() -> None:
-    box = Mailbox(NEWS, batched(lambda key: answer(resource(key[2:], ["INBOX"], 80))), asked="r1", lost="", settled="")
+    box = Mailbox(news("m"), readable(), asked="r1", lost="", settled="")
     cursor = box.desk.stream.encode(Cursor(Reading(90)))
     assert await box.sync() == Outcome("synced", created=1)
     (step,) = box.appended
@@ -174,10 +123,105 @@ async def test_a_grant_that_is_lost_is_told_to_the_store(grant: bool) -> None:
 
 
 async def test_of_a_step_that_the_log_has_no_room_for_nothing_is_stored_with_the_release() -> None:
-    box = Mailbox(NEWS, batched(lambda key: answer(resource(key[2:], ["INBOX"], 80))), asked="r1")
-    box.full = 1
+    box = Mailbox(news("m"), readable(), asked="r1")
+    box.refused = {1}
     outcome = await box.sync()
     assert (outcome.status, outcome.reason, outcome.more, outcome.count) == ("partial", "budget_spent", True, 0)
     _, release = box.appended
     assert (release.step_id, release.let_go, release.events, release.taken) == ("1.2", True, [], {})
     assert "cursor" not in release.fields
+
+
+async def test_after_a_refused_step_what_was_spent_is_stored_and_the_next_sync_can_do_it_again() -> None:
+    governor = Governor(0.001, 200.0)
+    box = Mailbox(news("m"), readable(b=refusal(404, "notFound")), governor=governor, confirmed_s=f"{START_S - 301}")
+    box.refused, box.run.started_s = {1}, START_S - 31
+    await box.sync()
+    assert [step.spent_s for step in box.appended] == [22_000.0, 22_000.0]
+    assert box.said == [["created m", "alert.raised"], ["alert.raised", "alert.raised"]]
+    assert [step.fields["alerts"] for step in box.appended] == ['["slow_sync"]', '["slow_sync","stale"]']
+
+
+@pytest.mark.parametrize("asked", [{"asked": "r1", "lost": "1"}, {"asked": "r1"}, {"lost": "1"}])
+async def test_what_an_account_asks_for_is_taken_up_by_the_cursor_even_of_a_sync_that_was_stopped(asked: Any) -> None:
+    box = Mailbox(refusal(429, "rateLimitExceeded"), **asked)
+    await box.sync()
+    (release,) = box.appended
+    assert (box.cursors, release.taken) == ([Cursor(Reading(77))], asked)
+
+
+async def test_what_was_taken_up_is_not_taken_again() -> None:
+    box = Mailbox(readable(), QUIET, asked="r1", unnamed="u ")
+    await box.sync()
+    assert [step.taken for step in box.appended] == [{"asked": "r1"}, {"unnamed": "u "}]
+
+
+async def test_a_lease_that_is_lost_ends_the_sync_and_there_is_more_to_do() -> None:
+    box = Mailbox(news("m"), readable())
+    box.desk.lease.taken = True
+    assert await box.sync() == Outcome("lease_held", more=True)
+    assert len(box.appended) == 1
+
+
+async def test_a_lease_that_is_lost_in_the_end_is_told_instead_of_what_stopped_the_sync() -> None:
+    box = Mailbox(refusal(429, "rateLimitExceeded"))
+    box.desk.lease.taken = True
+    assert (await box.sync()).status == "lease_held"
+
+
+async def test_a_breaker_that_opens_ends_the_sync() -> None:
+    box = Mailbox(refusal(503, "backendError"))
+    box.desk.lease.threshold = 1
+    assert await box.sync() == Outcome("breaker_open", more=True, retry_after_s=60.0, reason="breaker_open")
+    assert [(step.let_go, step.hold_s) for step in box.appended] == [(True, 0.0)]
+
+
+async def test_the_figures_of_a_sync_are_of_all_that_it_has_said() -> None:
+    changes = history(record(80, added=["m"], plus={"u": ["STARRED"]}, deleted=["d"]), history_id=90)
+    box = Mailbox(readable(), changes, readable(d=refusal(404, "notFound")), unnamed="first ")
+    box.know("u", "d")
+    assert await box.sync() == Outcome("synced", created=2, updated=1, deleted=1)
+    _, release = box.appended
+    assert (box.said[0], sorted(box.said[1])) == (["created first"], ["created m", "deleted d", "updated u"])
+    assert release.perf == figures(4, 3, 62)
+
+
+async def test_a_sync_begins_with_the_hints_that_it_serves() -> None:
+    box = Mailbox(news("m", token="p"), readable(), QUIET)
+    box.desk.begun.hints = 3
+    box.desk.begun.pushes = box.run.looks.pushes = 2
+    await box.sync()
+    assert [(step.hints, step.pushes, step.served) for step in box.appended][:2] == [(3, 2, False), (3, 2, True)]
+
+
+async def test_alerts_are_told_when_a_mailbox_is_let_go_and_once() -> None:
+    slow = Mailbox(QUIET)
+    slow.run.started_s = START_S - 31
+    await slow.sync()
+    assert (slow.said, slow.appended[0].fields["alerts"]) == ([["alert.raised"]], '["slow_sync"]')
+    again = Mailbox(QUIET)
+    again.run.started_s, again.run.raised = START_S - 31, frozenset({"slow_sync"})
+    await again.sync()
+    assert (again.said, "alerts" in again.appended[0].fields) == ([[]], False)
+    over = Mailbox(QUIET)
+    over.run.raised = frozenset({"slow_sync"})
+    await over.sync()
+    assert (over.said, over.appended[0].fields["alerts"]) == ([["alert.cleared"]], "[]")
+
+
+async def test_what_was_waited_for_does_not_make_a_sync_slow() -> None:
+    box = Mailbox(QUIET)
+    box.run.started_s, box.desk.calls.waited_s = START_S - 31, 2.0
+    await box.sync()
+    assert box.said == [[]]
+
+
+@pytest.mark.parametrize(("response", "raised"), [(QUIET, []), (refusal(400, "invalidArgument"), ["alert.raised"])])
+async def test_a_mailbox_is_stale_unless_this_sync_confirms_it(response: Any, raised: list[str]) -> None:
+    box = Mailbox(response, confirmed_s=f"{START_S - 301}")
+    await box.sync()
+    assert box.said == [raised]
+    fresh = Mailbox(response)
+    fresh.run.started_s = START_S - 30
+    await fresh.sync()
+    assert fresh.said == [[]], "a mailbox that was never confirmed is as old as its first sync"
