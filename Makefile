@@ -17,8 +17,8 @@ WORKERS ?= 3
 
 export ONCE MAIL REPORT SEEDS PROVIDER SEED WORKERS
 export PYTHONUNBUFFERED := 1
-# A user's own settings of Python must not reach into the environment.
-unexport PYTHONPATH PYTHONHOME
+# A user's own settings of Python must not reach into the environment; without byte code all starts compile everything anew.
+unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,10 +28,9 @@ run: $(INSTALLED) ## start the local stack, sync two mailboxes, print the report
 
 test: $(INSTALLED) ## run every test; core, protocol and sync must be covered to the last branch
 	@$(PY) -m coverage erase
-	@$(PY) -m coverage run -m pytest -n $(WORKERS) --dist worksteal -m "not whole"
+	@$(PY) -m coverage run -m pytest -n $(WORKERS) --dist worksteal
 	@$(PY) -m coverage combine --quiet
 	@$(PY) -m coverage report
-	@$(PY) -m pytest -n $(WORKERS) --dist worksteal -m whole
 
 serve: $(INSTALLED) ## serve every function from one process on HOST:PORT, configured by the environment
 	@exec $(PY) -m functions.app --host $(HOST) --port $(PORT)

@@ -7,10 +7,14 @@ A test that needs a store asks for `redis`, and gets its address and everything 
         redis.bridge.inject("drop_reply", match="EVAL")
 """
 
+import os
+import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
+import coverage
 import pytest
 
 from infra.emulators.server import Server
@@ -20,12 +24,33 @@ from infra.emulators.valkey import Valkey
 TOKEN = "redis-token"
 UNIT = tuple(Path(__file__).parent / name for name in ("core", "protocol", "sync"))
 
+# Clients of tests are many, and each would load the same certificates anew: 18 ms, with which no test is concerned.
+ssl.create_default_context = cache(ssl.create_default_context)  # type: ignore[assignment]
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What is not marked as whole shows by itself every branch of core, protocol and sync; the rest runs untraced."""
+    """What is not marked as whole shows by itself every branch of core, protocol and sync; the rest runs untraced.
+
+    The long ones come first, so that at the end no worker waits for another.
+    """
     for item in items:
         if not any(item.path.is_relative_to(folder) for folder in UNIT):
             item.add_marker("whole")
+    items.sort(key=lambda item: item.get_closest_marker("whole") is None)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """A `whole` test is not traced, nor are the processes that it starts."""
+    os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
+    tracer = coverage.Coverage.current() if item.get_closest_marker("whole") else None
+    if tracer is None:
+        return (yield)
+    tracer.stop()
+    try:
+        return (yield)
+    finally:
+        tracer.start()
 
 
 @pytest.fixture(autouse=True)

@@ -48,6 +48,7 @@ async def test_a_resync_with_a_floor_says_new_mail_but_not_old_mail(redis: Redis
         await world.assert_log_equals_mailbox(account_id, {*ids[-5:-1], *arrived})
 
 
+@pytest.mark.whole
 async def test_a_listing_with_removals_meanwhile_loses_no_message(redis: RedisRest) -> None:
     """Page tokens are positional: each removal moves one id onto a page that was read already."""
     roomy = GmailSettings(quota_enforced=False)

@@ -105,6 +105,7 @@ async def test_zero_messages_wanted_means_only_what_arrives_from_now_on(redis: R
         await world.assert_log_equals_mailbox(account_id, {arrived})
 
 
+@pytest.mark.whole
 async def test_short_invocations_that_follow_each_other_at_once_get_on_although_the_quota_is_used_up(
     redis: RedisRest,
 ) -> None:
@@ -119,6 +120,7 @@ async def test_short_invocations_that_follow_each_other_at_once_get_on_although_
         assert count >= 105  # a burst of 2,000 units and 1.6 s of 100 units more at least; 20 each, and the polls
 
 
+@pytest.mark.whole
 async def test_a_new_message_does_not_wait_for_a_long_backfill(redis: RedisRest) -> None:
     """20,000 messages take over an hour at the 2026 prices; the next sync shows the new one first."""
     async with GmailWorld(redis, INITIAL_SYNC_MESSAGES="all", MAX_SYNC_DURATION="30") as world:

@@ -1,6 +1,6 @@
 """The process killed at any single I/O step, and Redis' replies lost: the log equals the mailbox, nothing comes twice.
 
-Every fourth step is tried here; `make crash` kills real processes at each.
+Every sixth step is tried here; `make crash` kills real processes at each.
 A kill may hit a page that is fetched ahead: then the sync itself goes on, and finds out when it asks for that page.
 """
 
@@ -17,7 +17,7 @@ from tests.world import ADDRESS, Killed, raw
 pytestmark = pytest.mark.whole
 
 Scenario = Callable[[OutlookWorld], Awaitable[str]]
-STRIDE = 4
+STRIDE = 6
 ENVIRONMENT: dict[str, Any] = {"INITIAL_SYNC_MESSAGES": "all", "OUTLOOK_PAGE_SIZE": "10"}
 
 

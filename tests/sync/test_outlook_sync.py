@@ -383,6 +383,7 @@ async def test_new_mail_does_not_wait_for_old_mail(redis: RedisRest) -> None:
         assert at < len(created) - 10
 
 
+@pytest.mark.whole
 async def test_the_index_costs_at_most_120_bytes_a_message(world: OutlookWorld) -> None:
     world.fill(1500)
     account_id = await world.connect()

@@ -52,6 +52,7 @@ async def test_a_large_step_is_appended_in_parts(world: GmailWorld, monkeypatch:
     await world.assert_log_equals_mailbox(account_id)
 
 
+@pytest.mark.whole
 async def test_a_kill_between_the_parts_of_a_snapshot_names_nothing_twice(
     redis: RedisRest, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,7 @@ Source: https://learn.microsoft.com/en-us/entra/identity-platform/v2-oauth2-auth
 
 import base64
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 from urllib.parse import unquote
 
@@ -105,14 +105,20 @@ class Tokens:
             claims["email"] = user.address
         return jwt.encode(claims, self.signing_key, algorithm="RS256", headers={"kid": KEY_ID})
 
-    @cached_property
+    @property
     def signing_key(self) -> rsa.RSAPrivateKey:
-        return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        return _signing_key()
 
     @cached_property
     def public_key(self) -> dict[str, Any]:
         key = jwt.algorithms.RSAAlgorithm.to_jwk(self.signing_key.public_key(), as_dict=True)
         return {**key, "use": "sig", "kid": KEY_ID, "alg": "RS256"}
+
+
+@cache
+def _signing_key() -> rsa.RSAPrivateKey:
+    """One for the process: making it takes longer than a whole sync."""
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
 def client_of(request: Request, form: dict[str, str]) -> tuple[str, str | None]:
