@@ -1,5 +1,7 @@
 """A Gmail mailbox synced: what it costs, what is in the log, and how it goes on."""
 
+import pytest
+
 from tests.conftest import RedisRest
 from tests.world import ADDRESS, GmailWorld, raw
 
