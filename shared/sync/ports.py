@@ -76,7 +76,7 @@ class Append:
     pausable   refuse (`LogFull`) rather than push out what a reader has not passed
     """
 
-    step_id: str
+    step_id: str = ""
     hints: int = 0
     pushes: int = 0
     events: list[str] = field(default_factory=list)

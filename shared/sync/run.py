@@ -14,7 +14,7 @@ The budget (MAX_SYNC_DURATION) bounds every loop and every wait; one step is alw
 import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from shared.core import change, errors
@@ -60,7 +60,6 @@ class Run:
     hinted: bool = False
     number: int = 0
     paging: bool = False
-    oldest_s: float | None = None
     settled: Settled = field(default_factory=lambda: Settled(None))
     walked: tuple[str, ...] | None = None
     skipped: tuple[str, ...] = ()
@@ -124,7 +123,7 @@ class Run:
             case Call(requests):
                 return await self._ask(requests)
             case Walk():
-                step = await self._walk(task)
+                return await self._walk(task)
             case Compare():
                 differences = self.stream.differences(self.cursor, *await self.store.tables(self.begun.account_id))
                 step = self.stream.compared(self.cursor, differences[: self._step_size()])
@@ -133,14 +132,15 @@ class Run:
                 step = self.stream.noted(self.cursor)
         await self._commit(step)
 
-    async def _walk(self, task: Walk) -> Step[Any]:
+    async def _walk(self, task: Walk) -> None:
+        """One part, as large as the quota can bear: what is settled of it is known until the place has moved."""
         ids, page, offset, ended, lost = await self.store.walk(
             self.begun.account_id, task.table, task.page, task.offset, unknown=task.unknown, limit=self._step_size()
         )
         self.walked = tuple(dict.fromkeys(map(self.stream.unpack_id, ids)))  # two passes may have listed one id
         self.skipped = tuple(message_id for message_id in self.walked if message_id in self.settled)
         step = self.stream.walked(self.cursor, Walked(self.walked, page, offset, ended, lost))
-        return replace(step, facts=tuple(fact for fact in step.facts if fact.message_id not in self.settled))
+        await self._apply(step, [fact for fact in step.facts if fact.message_id not in self.settled], step)
 
     async def _ask(self, requests: Sequence[Request]) -> None:
         """Sends them side by side; the answers are acted on in order, up to the first that did not come."""
@@ -164,45 +164,43 @@ class Run:
         """Appends a part of a step; only the `last` part moves the cursor."""
         self.begun.need_room(live=step.origin == "live" or not facts)
         effects = await self.steps.effects(self.begun, step, facts) if facts else Effects()
-        if (pausable := step.origin != "live") and effects.oldest_s is not None:
-            self.oldest_s = min(effects.oldest_s, effects.oldest_s if self.oldest_s is None else self.oldest_s)
+        pausable = step.origin != "live"
+        oldest_s = effects.oldest_s if pausable else None
         if effects.error or last is None:
-            await self._append_part(effects, pausable)
+            await self._append_part(effects, oldest_s, pausable)
             if effects.error:
                 raise effects.error
             return
-        moves = self._move(last, effects)
+        moves = self._move(last, oldest_s)
         dry = self.stream.next_task(self.cursor, confirmed=self.confirmed) is None
         dry = dry and not self.looks.owed(self.stream.reached(self.cursor))
         append = self._next(pausable=pausable, release=dry)
-        append.events += [change.entry(kind, data) for kind, data in last.events]
+        append.events = [change.entry(kind, data) for kind, data in last.events]
         append.pages, append.clear, append.note_known = dict(last.pages), last.clear, last.note_known
         if effects.of or moves or append.events or self.steps.parked_changed:
             await self._append_all(effects, append)
 
-    async def _append_part(self, effects: Effects, pausable: bool) -> None:
+    async def _append_part(self, effects: Effects, oldest_s: float | None, pausable: bool) -> None:
         """What has come of a step so far; the cursor stays, but what is settled is remembered."""
-        if self.oldest_s is not None:
-            aged = self.stream.aged(self.cursor, self.cursor, self.oldest_s)
+        if oldest_s is not None:
+            aged = self.stream.aged(self.cursor, self.cursor, oldest_s)
             if aged != self.cursor:
                 self.cursor, self.fields["cursor"] = aged, self.stream.encode(aged)
         append = self._next(pausable=pausable)
         if self.walked is not None and effects.settled:
             append.fields["settled"] = self.settled.dump(effects.settled)
         await self._append_all(effects, append)
-        if self.walked is not None:
-            self.settled.add(effects.settled)
 
-    def _move(self, step: Step[Any], effects: Effects) -> bool:
+    def _move(self, step: Step[Any], oldest_s: float | None) -> bool:
         """Takes over the step's cursor; says whether that must be stored now."""
         before, self.cursor = self.cursor, step.cursor
         self.outcome.reason = step.reason or self.outcome.reason
-        if self.oldest_s is not None and step.origin != "live":
-            self.cursor = self.stream.aged(before, step.cursor, self.oldest_s)
+        if oldest_s is not None:
+            self.cursor = self.stream.aged(before, step.cursor, oldest_s)
         self.fields["cursor"] = self.stream.encode(self.cursor)
-        if self.settled and (step.clear or self.walked is not None):
-            self.settled.passed(self.walked or ())
+        if step.clear or self.walked is not None:
             self.settled = Settled(None) if step.clear else self.settled
+            self.settled.passed(self.walked or ())
             self.fields["settled"] = self.settled.dump()
         if step.origin == "live":
             self.paging = not step.round_ended
@@ -232,16 +230,15 @@ class Run:
             if self.walked is not None:
                 appended += [effect.message_id for effect in group]
                 part.fields["settled"] = self.settled.dump(appended)
-                last.fields.setdefault("settled", self.settled.dump())
             await self._append(part, group)
         events, last.events = last.events, []
         fill(last, final)
         last.events += events
-        if last.events or last.index or last.fields or last.pages or last.clear or last.release:
+        if last.index or last.fields:
             await self._append(last, final)
 
     def _next(self, *, release: bool = False, pausable: bool = False, fields: bool = True) -> Append:
-        append = Append(f"{self.begun.fence}.{self.number + 1}", release=release, pausable=pausable)
+        append = Append(release=release, pausable=pausable)
         if fields:
             append.fields, append.served, append.taken = dict(self.fields), self.served, self.taken
             if self.steps.parked_changed:
@@ -261,15 +258,13 @@ class Run:
             append.hold_s = max(append.hold_s, await self.calls.settle())
             self._say_goodbye(append, self.outcome.count + said["created"] + said["updated"] + said["deleted"])
         appended = await self.store.append(self.begun, append)
+        # Nothing of a refused step is stored with the release either, its cursor least of all.
+        self.fields, self.taken, self.steps.parked_changed = {}, {}, False
         if appended.log_full:
-            # Nothing of a refused step is stored with the release either, its cursor least of all.
-            self.fields, self.taken, self.steps.parked_changed, self.raised = {}, {}, False, raised
+            self.raised = raised
             self.calls.spent_s += append.spent_s
             raise errors.BudgetSpent("the change log waits for its readers")
         self.outcome.add(said)
-        self.fields = {name: value for name, value in self.fields.items() if append.fields.get(name) != value}
-        self.taken = {} if append.taken else self.taken
-        self.steps.parked_changed = self.steps.parked_changed and "parked" not in append.fields
         self.released = appended.released
         self.hinted = append.release and not appended.released
 

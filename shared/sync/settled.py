@@ -16,12 +16,6 @@ class Settled:
     def __contains__(self, message_id: str) -> bool:
         return message_id in self._ids
 
-    def __bool__(self) -> bool:
-        return bool(self._ids)
-
-    def add(self, message_ids: Iterable[str]) -> None:
-        self._ids.update(message_ids)
-
     def passed(self, message_ids: Iterable[str]) -> None:
         """The walk's place is behind these."""
         self._ids.difference_update(message_ids)

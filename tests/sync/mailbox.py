@@ -1,6 +1,6 @@
 """One sync of a Gmail mailbox over a store in memory, which keeps each append whole."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -68,10 +68,12 @@ class Mailbox:
 
     async def read(self, account_id: str, ids: Any) -> Any:
         assert account_id == "a1"
+        assert ids
         return [self.index.get(packed) for packed, _ in ids], [None for _ in ids]
 
     async def walk(self, account_id: str, table: str, page: int, offset: int, *, unknown: bool, limit: int) -> Any:
         assert account_id == "a1"
+        assert unknown is (table != "known")
         self.limits.append(limit)
         if f"{table}/0" not in self.pages:
             return [], page, offset, False, True
@@ -130,6 +132,11 @@ def news(*message_ids: str, token: str | None = None) -> Response:
     return history(record(80, added=message_ids), history_id=90, token=token)
 
 
-def readable(labels: Sequence[str] = ("INBOX",), **answers: Response) -> Any:
-    """A batch endpoint that has every message, but for `answers` by message id."""
-    return batched(lambda key: answers.get(key[2:]) or answer(resource(key[2:], list(labels), 80)))
+def readable(received: Mapping[str, float] | None = None, **answers: Response) -> Any:
+    """A batch endpoint that has every message, but for `answers` by message id; `received` so many seconds ago."""
+
+    def part(key: str) -> Response:
+        at_ms = int((START_S - (received or {}).get(key[2:], 0.0)) * 1000)
+        return answers.get(key[2:]) or answer(resource(key[2:], ["INBOX"], 80, received_ms=at_ms))
+
+    return batched(part)

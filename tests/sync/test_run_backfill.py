@@ -3,11 +3,8 @@
 from dataclasses import replace
 from typing import Any
 
-import pytest
-
 from shared.core.quota import Governor
 from shared.protocol.gmail.cursor import (
-    CANDIDATES,
     IDS,
     Cursor,
     Job,
@@ -27,6 +24,7 @@ from tests.sync.desk import START_S, refusal
 from tests.sync.mailbox import QUIET, Mailbox, news, readable
 
 JOB = Job("backfill", None)
+FIRST = Job("backfill", None, oldest_s=START_S)
 SWEEP = Job("resync", None, sweep=True, pin=75, reason="asked")
 WALKING = Walking(JOB, IDS)
 JUDGED = Judged(Listing(JOB, IDS, page=1))
@@ -55,7 +53,7 @@ async def test_a_walk_reads_what_the_index_does_not_have_and_looks_at_live_chang
         ("1.2", True, True, True),
     ]
     assert (box.desk.provider.requests, box.limits) == (4, [100, 100])
-    assert all("settled" not in step.fields for step in box.appended)
+    assert [step.fields["settled"] for step in box.appended] == ["[]", "[]"]
 
 
 async def test_a_walk_of_a_listing_that_was_lost_makes_it_again() -> None:
@@ -85,7 +83,7 @@ async def test_what_the_parts_of_a_walk_have_settled_is_forgotten_once_its_place
     box.store("ids/1", "a")
     box.run.append_bytes_max = 1
     await box.sync()
-    assert [step.fields.get("settled") for step in box.appended] == ['["a"]', "[]", None]
+    assert [step.fields.get("settled") for step in box.appended] == ['["a"]', "[]", "[]"]
 
 
 async def test_what_was_settled_beyond_a_walks_place_stays_so() -> None:
@@ -103,32 +101,40 @@ async def test_live_changes_beside_a_walk_are_not_settled_by_it() -> None:
     box.run.append_bytes_max = 1
     await box.sync()
     assert box.said == [["created a"], ["created l"], ["created m"], []]
-    assert all("settled" not in step.fields for step in box.appended)
+    assert [step.fields.get("settled") for step in box.appended] == ["[]", None, None, "[]"]
     assert [step.pausable for step in box.appended] == [True, False, False, True]
 
 
 async def test_a_walk_that_is_stopped_keeps_its_place_and_what_it_has_settled() -> None:
-    box = Mailbox(QUIET, readable(b=REFUSED, d=GONE), cursor=at(WALKING, floor_s=None))
+    walking = Walking(FIRST, IDS)
+    box = Mailbox(QUIET, readable({"a": 7}, b=REFUSED, d=GONE), cursor=at(walking, floor_s=None))
     box.store("ids/0", "a", "b", "d")
     outcome = await box.sync()
     assert outcome == Outcome("cooling_down", created=1, more=True, retry_after_s=16.0, reason="throttled")
     part, release = box.appended
     assert (box.said, part.fields["settled"], part.pausable) == ([["created a"], []], '["a","d"]', True)
-    emitted = replace(JOB, oldest_s=0.0)
-    assert box.cursors == [at(replace(WALKING, job=emitted), 90, None), None]
+    assert box.cursors == [at(replace(walking, job=replace(FIRST, oldest_s=START_S - 7)), 90, None), None]
     assert (release.let_go, release.hold_s, release.perf and release.perf["message_count"]) == (True, 16.0, "1")
 
 
-async def test_one_step_reads_what_the_quota_can_bear_and_leaves_the_rest_to_the_next_invocation() -> None:
-    box = Mailbox(QUIET, readable(), QUIET, cursor=at(WALKING), governor=Governor(ALMOST_NOTHING, 102.0))
-    box.store("ids/0", "a", "b", "c", "d")
-    assert await box.sync() == Outcome("partial", created=2, more=True, reason="budget_spent")
-    assert (box.limits, box.said) == ([2], [["created a", "created b"], []])
-    assert box.cursors[0] == at(replace(WALKING, offset=2), 90)
-    assert [round(step.spent_s * ALMOST_NOTHING) for step in box.appended] == [42, 2]
-    poor = Mailbox(QUIET, readable(), QUIET, cursor=at(WALKING), governor=Governor(ALMOST_NOTHING, 62.0))
-    poor.store("ids/0", "a", "b")
-    assert (await poor.sync()).created == 1
+async def test_what_a_walk_had_settled_before_is_forgotten_with_its_listing() -> None:
+    box = Mailbox(QUIET, readable(), cursor=at(WALKING), settled='["z"]')
+    box.store("ids/0", "a")
+    await box.sync()
+    assert [step.fields["settled"] for step in box.appended] == ["[]"]
+
+
+async def test_the_floor_sinks_to_the_oldest_message_that_a_first_sync_has_named_but_live_ones() -> None:
+    received = {"a": 10.0, "b": 5.0, "l": 20.0}
+    box = Mailbox(QUIET, readable(received), news("l"), readable(received), readable(received))
+    box.run.cursor = at(Walking(FIRST, IDS), floor_s=None)
+    box.store("ids/0", "a")
+    box.store("ids/1", "b")
+    await box.sync()
+    assert box.said == [["created a"], ["created l"], ["created b"]]
+    sunk = replace(FIRST, oldest_s=START_S - 10)
+    walking = Walking(sunk, IDS, page=1)
+    assert box.cursors == [at(walking, 90, None), at(walking, 90, None), at(None, 90, START_S - 10)]
 
 
 # --- a comparison, a note, what is asked side by side
@@ -212,68 +218,3 @@ async def test_what_an_app_has_read_is_named_first_and_then_no_more_asked_for() 
     assert (box.said, box.cursors) == ([["created u"], []], [None, at(None, 90)])
     assert [step.taken for step in box.appended] == [{}, {"unnamed": "u "}]
     assert [(step.pausable, step.release) for step in box.appended] == [(False, False), (False, True)]
-
-
-# --- time, and room in the log
-
-
-@pytest.mark.parametrize(("budget_s", "slept"), [(3.9, []), (4.0, [3.0])])
-async def test_a_note_that_would_end_too_late_is_left_to_the_next_invocation(budget_s: float, slept: Any) -> None:
-    box = Mailbox(readable(), QUIET, QUIET, QUIET, cursor=at(JUDGED), unnamed="u ", budget_s=budget_s)
-    assert (await box.sync()).reason == ("" if slept else "budget_spent")
-    assert box.desk.clock.slept == slept
-    assert box.cursors[1] == at(replace(JUDGED, waited=bool(slept)), 90)
-
-
-@pytest.mark.parametrize(("budget_s", "created"), [(0.9, 1), (1.0, 2)])
-async def test_one_step_is_always_made_and_the_next_one_only_in_time(budget_s: float, created: int) -> None:
-    box = Mailbox(QUIET, readable(), QUIET, readable(), cursor=at(WALKING), budget_s=budget_s)
-    box.store("ids/0", "a")
-    box.store("ids/1", "b")
-    assert (await box.sync()).created == created
-
-
-async def test_a_page_of_history_without_news_counts_as_a_step() -> None:
-    box = Mailbox(news(token="p"), QUIET, cursor=at(None), budget_s=0.5)
-    assert await box.sync() == Outcome("partial", more=True, reason="budget_spent")
-    (release,) = box.appended
-    assert (release.let_go, release.served, box.desk.provider.requests) == (True, False, 1)
-    assert box.cursors == [Cursor(Reading(77, page_token="p", upto=90), None, None, 0.0)]
-
-
-async def test_an_invocation_that_could_read_nothing_does_not_begin() -> None:
-    full_at = str(int(START_S + 1_000_000) * 1000)
-    box = Mailbox(QUIET, governor=Governor(ALMOST_NOTHING, 60.0), full_at_ms=full_at)
-    outcome = await box.sync()
-    assert (outcome.status, outcome.reason, box.desk.provider.requests) == ("partial", "budget_spent", 0)
-
-
-async def test_while_the_log_has_no_room_only_live_changes_are_read() -> None:
-    box = Mailbox(news("a"), readable(), cursor=at(Listing(JOB, IDS)))
-    box.desk.begun.log_waits = True
-    assert await box.sync() == Outcome("partial", created=1, more=True, reason="budget_spent")
-    assert (box.said, box.desk.provider.requests) == ([["created a"], []], 2)
-
-
-async def test_a_listing_that_finds_the_log_full_reads_no_message() -> None:
-    box = Mailbox(cursor=at(Listing(JOB, IDS)))
-
-    def filled(request: Any) -> Any:
-        box.desk.begun.log_waits = True
-        return listed("a")
-
-    box.desk.provider.answers = (QUIET, filled)
-    assert await box.sync() == Outcome("partial", more=True, reason="budget_spent")
-    assert box.desk.provider.requests == 2
-
-
-async def test_the_place_of_a_listing_is_stored_though_the_log_is_full() -> None:
-    box = Mailbox(cursor=at(Listing(JOB, CANDIDATES)))
-
-    def filled(request: Any) -> Any:
-        box.desk.begun.log_waits = True
-        return listed("a", token="p")
-
-    box.desk.provider.answers = (QUIET, filled, QUIET)
-    await box.sync()
-    assert [bool(step.pages) for step in box.appended] == [True, False]

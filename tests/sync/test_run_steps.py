@@ -1,17 +1,22 @@
 """What one sync hands to its store: each append whole, over a store and a provider in memory."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from shared.core import change
+from shared.core.errors import AuthorizationLost
 from shared.core.message import instant
 from shared.core.quota import Governor
 from shared.protocol.gmail.cursor import Cursor, Reading
 from shared.protocol.gmail.known import Known, pack_id
+from shared.protocol.graph.stream import GraphStream
+from shared.sync import parked
 from shared.sync.outcome import Outcome
 from shared.sync.ports import Append
 from tests.protocol.gmail.answers import history, record
+from tests.protocol.graph import answers as graph
 from tests.sync.desk import START_S, refusal
 from tests.sync.mailbox import QUIET, Mailbox, news, readable
 
@@ -225,3 +230,62 @@ async def test_a_mailbox_is_stale_unless_this_sync_confirms_it(response: Any, ra
     fresh.run.started_s = START_S - 30
     await fresh.sync()
     assert fresh.said == [[]], "a mailbox that was never confirmed is as old as its first sync"
+
+
+async def test_history_that_a_push_has_named_and_nobody_shows_is_looked_for_before_the_mailbox_is_let_go() -> None:
+    box = Mailbox(QUIET)
+    box.desk.begun.hint_history = 95
+    await box.sync()
+    assert (box.desk.clock.slept, box.desk.provider.requests) == ([1.0, 1.0, 1.0], 4)
+    (release,) = box.appended
+    assert (release.taken, release.fields["hint_given_up"]) == ({"hint_history": "95"}, "95")
+
+
+async def test_a_push_about_nothing_new_is_followed_by_a_look_a_second_after_it_was_noticed() -> None:
+    box = Mailbox()
+
+    def pushed(request: Any) -> Any:
+        box.desk.clock.at_s, box.desk.begun.pushes = START_S + 0.5, 1
+        return QUIET
+
+    box.desk.provider.answers = (pushed, QUIET)
+    await box.sync()
+    assert (box.desk.clock.slept, box.desk.provider.requests) == ([1.0], 2)
+
+
+BROKEN = refusal(500, "backendError")
+
+
+async def test_what_cannot_be_read_is_parked_with_the_step_and_stored_once() -> None:
+    box = Mailbox(news("m", "bad", token="p"), readable(bad=BROKEN), readable(bad=BROKEN), readable(bad=BROKEN), QUIET)
+    await box.sync()
+    assert [parked.load(step.fields.get("parked")).keys() for step in box.appended] == [{"bad"}, set()]
+    assert ["outage" in step.fields for step in box.appended] == [False, False]
+    full = Mailbox(news("m", "bad"), readable(bad=BROKEN))
+    full.refused = {1}
+    await full.sync()
+    assert ["parked" in step.fields for step in full.appended] == [True, False]
+
+
+async def test_an_outage_is_noted_when_a_mailbox_is_let_go() -> None:
+    names = [f"m{n}" for n in range(5)]
+    box = Mailbox(news(*names), readable({}, **dict.fromkeys(names, BROKEN)))
+    assert (await box.sync()).reason == "provider_down"
+    assert [parked.load_outage(step.fields["outage"]) for step in box.appended][-1] == parked.Outage(START_S + 3)
+
+
+async def test_a_grant_that_dies_of_age_is_told_so() -> None:
+    box = Mailbox(QUIET, provider="gmail", granted_s=f"{START_S - 7 * 86_400}")
+
+    async def refused() -> None:
+        raise AuthorizationLost("invalid_grant")
+
+    box.desk.provider.answers, box.desk.provider.refresh = (refusal(401, "authError"),), refused  # type: ignore[method-assign]
+    assert (await box.sync()).reason == "testing_app_7_days"
+
+
+async def test_a_refusal_without_a_time_holds_nobody_up() -> None:
+    cursor = replace(graph.cursor(), names=("inbox",))
+    box = Mailbox(graph.answers(inbox=graph.refused(429, "x")), cursor=cursor, stream=GraphStream(graph.box("F")))
+    assert await box.sync() == Outcome("cooling_down", more=True, reason="throttled")
+    assert [step.hold_s for step in box.appended] == [0.0]
