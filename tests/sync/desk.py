@@ -19,6 +19,7 @@ from shared.sync.calls import Calls, Limits
 from shared.sync.ports import Begun
 from tests.protocol.gmail.answers import answer
 
+ENDLESS = 1000  # no test here asks or sleeps so often: what never ends fails at once
 START_S = 1_764_028_800.0
 OK = answer({})
 REQUEST = Request("GET", "/gmail/v1/users/me/history", units=2)
@@ -49,6 +50,7 @@ class SleepingClock:
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
+        assert len(self.slept) < ENDLESS
         self.at_s += seconds
 
 
@@ -64,6 +66,7 @@ class Provider:
 
     async def send(self, request: Request, *, timeout_s: float) -> Response:
         self.requests += 1
+        assert self.requests < ENDLESS
         self.timeouts.append(timeout_s)
         found = self.answers[min(self.requests, len(self.answers)) - 1]
         await asyncio.sleep(0)

@@ -19,6 +19,7 @@ from shared.sync.step import Patience, Steps
 from tests.protocol.gmail.answers import answer, history, record, resource
 from tests.sync.desk import START_S, Desk, batched
 
+ENDLESS = 50  # no test here takes so many steps: what never ends fails at once
 QUIET = history(history_id=90)
 
 
@@ -75,6 +76,7 @@ class Mailbox:
         assert account_id == "a1"
         assert unknown is (table != "known")
         self.limits.append(limit)
+        assert len(self.limits) < ENDLESS
         if f"{table}/0" not in self.pages:
             return [], page, offset, False, True
         ids = self.pages[f"{table}/{page}"]
@@ -94,6 +96,7 @@ class Mailbox:
     async def append(self, begun: Begun, step: Append) -> Appended:
         assert begun is self.desk.begun
         self.appended.append(deepcopy(step))
+        assert len(self.appended) < ENDLESS
         if self.desk.lease.taken:
             raise LeaseLost("another instance holds the mailbox")
         if len(self.appended) in self.refused:

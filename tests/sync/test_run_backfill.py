@@ -3,6 +3,8 @@
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from shared.core.quota import Governor
 from shared.protocol.gmail.cursor import (
     IDS,
@@ -105,15 +107,18 @@ async def test_live_changes_beside_a_walk_are_not_settled_by_it() -> None:
     assert [step.pausable for step in box.appended] == [True, False, False, True]
 
 
-async def test_a_walk_that_is_stopped_keeps_its_place_and_what_it_has_settled() -> None:
+@pytest.mark.parametrize(("floor_s", "oldest_s"), [(None, START_S - 7), (0.0, START_S)])
+async def test_a_walk_that_is_stopped_keeps_its_place_and_what_it_has_settled(
+    floor_s: float | None, oldest_s: float
+) -> None:
     walking = Walking(FIRST, IDS)
-    box = Mailbox(QUIET, readable({"a": 7}, b=REFUSED, d=GONE), cursor=at(walking, floor_s=None))
+    box = Mailbox(QUIET, readable({"a": 7}, b=REFUSED, d=GONE), cursor=at(walking, floor_s=floor_s))
     box.store("ids/0", "a", "b", "d")
     outcome = await box.sync()
     assert outcome == Outcome("cooling_down", created=1, more=True, retry_after_s=16.0, reason="throttled")
     part, release = box.appended
     assert (box.said, part.fields["settled"], part.pausable) == ([["created a"], []], '["a","d"]', True)
-    assert box.cursors == [at(replace(walking, job=replace(FIRST, oldest_s=START_S - 7)), 90, None), None]
+    assert box.cursors == [at(replace(walking, job=replace(FIRST, oldest_s=oldest_s)), 90, floor_s), None]
     assert (release.let_go, release.hold_s, release.perf and release.perf["message_count"]) == (True, 16.0, "1")
 
 
