@@ -8,6 +8,41 @@ def test_an_outcome_counts_what_was_appended() -> None:
     assert Outcome(created=3, updated=2, deleted=1).count == 6
 
 
+def test_what_is_appended_adds_up_by_what_it_says() -> None:
+    outcome = Outcome(created=1, updated=1, deleted=1)
+    outcome.add({"created": 3, "updated": 2, "quarantined": 9})
+    outcome.add({"deleted": 4})
+    assert (outcome.created, outcome.updated, outcome.deleted) == (4, 3, 5)
+
+
+def test_an_outcome_is_answered_as_the_contract_has_it() -> None:
+    answer = {
+        "status": "no_new_messages",
+        "account_id": "a1",
+        "count": 0,
+        "changes": {"created": 0, "updated": 0, "deleted": 0},
+        "api_calls": 0,
+        "quota_units": 0,
+        "redis_requests": 0,
+        "duration_s": 1.235,
+        "more": False,
+    }
+    assert Outcome().answer("a1", 1.23456) == answer
+    ended = Outcome("cooling_down", 3, 2, 1, more=True, retry_after_s=0.12345, reason="throttled")
+    assert ended.answer("a1", 2, api_calls=4, quota_units=50, redis_requests=6) == answer | {
+        "status": "cooling_down",
+        "count": 6,
+        "changes": {"created": 3, "updated": 2, "deleted": 1},
+        "api_calls": 4,
+        "quota_units": 50,
+        "redis_requests": 6,
+        "duration_s": 2,
+        "more": True,
+        "retry_after_s": 0.123,
+        "reason": "throttled",
+    }
+
+
 def test_a_sync_within_its_objectives_misses_none() -> None:
     assert Objectives(30, 300).missed(30, 1000, 1300) == {alerts.SLOW: None, alerts.STALE: None}
 
