@@ -120,7 +120,4 @@ class Delivering:
 
     async def shown(self, accounts: Mapping[str, Mapping[str, str]]) -> list[dict[str, Any] | None]:
         """How far the delivery of each is."""
-        if not self._on:
-            return [None] * len(accounts)
-        ends = [(fields["epoch"], int(fields["seq"])) for fields in accounts.values()]
-        return list(await self._store.shown(tuple(accounts), ends))
+        return list(await self._store.shown(accounts)) if self._on else [None] * len(accounts)

@@ -4,7 +4,7 @@ A target is named by a digest of its URL: no key holds a URL. The position belon
 app that moves to another URL goes on where it was.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
 
@@ -129,19 +129,21 @@ class RedisDeliveries:
             "last_answer": fields.get("said"),
         }
 
-    async def shown(self, account_ids: Sequence[str], ends: Sequence[tuple[str, int]]) -> list[dict[str, Any]]:
-        """Of accounts and the epoch and end of their logs: how far their delivery is."""
+    async def shown(self, accounts: Mapping[str, Mapping[str, str]]) -> list[dict[str, Any]]:
+        """Of accounts by id, with their fields: how far their delivery is."""
+        of = [keys.of(each, "delivery") for each in accounts]
         found: list[Any] = []
-        for first in range(0, len(account_ids), ACCOUNTS_AT_ONCE):
-            some = [keys.of(each, "delivery") for each in account_ids[first : first + ACCOUNTS_AT_ONCE]]
+        for first in range(0, len(of), ACCOUNTS_AT_ONCE):
+            some = of[first : first + ACCOUNTS_AT_ONCE]
             found += _list(await self._redis.run(redis_account_scripts.FIELDS, some, []))
-        return [_shown(_pairs(flat), *end) for flat, end in zip(found, ends, strict=True)]
+        return [_shown(_pairs(flat), fields) for flat, fields in zip(found, accounts.values(), strict=True)]
 
     def _now_ms(self) -> int:
         return int(self._clock.now_s() * 1000)
 
 
-def _shown(fields: dict[str, str], epoch: str, end: int) -> dict[str, Any]:
+def _shown(fields: Mapping[str, str], account: Mapping[str, str]) -> dict[str, Any]:
+    epoch, end = account["epoch"], int(account["seq"])
     position = int(fields["position"]) if fields.get("epoch") == epoch else 0
     next_ms = int(fields.get("next", "0"))
     return {
@@ -151,7 +153,7 @@ def _shown(fields: dict[str, str], epoch: str, end: int) -> dict[str, Any]:
         "next_try_at": instant(next_ms / 1000) if next_ms else None,
         "last_failure": fields.get("said"),
         "dead_letters": int(fields.get("dead", "0")),
-        "behind": "behind" in fields,
+        "behind": "webhook_behind" in account,
     }
 
 

@@ -14,6 +14,8 @@ that does not answer holds up no backfill for longer than a day.
     the log's epoch is another                  begins at its start
     the log was trimmed past the position       goes on with what is left; a resync with content is asked for, once, and
                                                 an alert is raised; cleared when that snapshot's end is delivered
+    `delivery` was lost                         comes again from the start of the log. That the alert is raised is kept
+                                                with the account, as epoch:place
 
 As in redis_scripts.py, all keys are in KEYS, and times are in ARGV but for the TTLs.
 """
@@ -42,7 +44,8 @@ local h = cjson.decode(ARGV[1])
 local account, log, delivery, lease, readers, dead = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local undelivered, target, open, probe = KEYS[7], KEYS[8], KEYS[9], KEYS[10]
 local function whole(number) return string.format('%.0f', number) end
-local was = redis.call('HMGET', account, 'state', 'epoch', 'seq', 'provider', 'user_id', 'log_bytes', 'asked')
+local was = redis.call('HMGET', account, 'state', 'epoch', 'seq', 'provider', 'user_id', 'log_bytes', 'asked',
+  'webhook_behind')
 local epoch, seq, bytes = was[2], tonumber(was[3] or '0'), tonumber(was[6] or '0')
 local held = redis.call('GET', lease)
 local function leave(answer, at)
@@ -53,9 +56,11 @@ local function leave(answer, at)
   return answer
 end
 if not was[1] or was[1] == 'deleting' then return leave({'gone'}) end
-local d = redis.call('HMGET', delivery, 'epoch', 'position', 'until', 'attempts', 'since', 'next', 'behind')
+local d = redis.call('HMGET', delivery, 'epoch', 'position', 'until', 'attempts', 'since', 'next')
 local position, last, attempts = tonumber(d[2] or '0'), tonumber(d[3] or '0'), tonumber(d[4] or '0')
-local since, next_at, behind = tonumber(d[5] or '0'), tonumber(d[6] or '0'), tonumber(d[7] or '0')
+local since, next_at = tonumber(d[5] or '0'), tonumber(d[6] or '0')
+local told_in, told_at = string.match(was[8] or ':0', '^(.*):(%d+)$')
+local behind = (told_in == epoch or not was[8]) and tonumber(told_at) or 1
 local function say(entry)
   seq, bytes = seq + 1, bytes + #entry + h.entry_overhead
   redis.call('XADD', log, whole(seq) .. '-' .. whole(h.now), 'e', entry)
@@ -89,7 +94,8 @@ if s then
     if s.verdict == 'delivered' then
       if behind > 0 and s.ended > behind and redis.call('EXISTS', log) == 1 then
         say(ARGV[3])
-        redis.call('HDEL', delivery, 'behind')
+        redis.call('HDEL', account, 'webhook_behind')
+        behind = 0
       end
       passed(s.last)
       reads(whole(h.now))
@@ -111,7 +117,6 @@ end
 if d[1] ~= epoch then
   passed(0)
   reads(whole(h.now))
-  if behind > 0 then redis.call('HSET', delivery, 'behind', 1) end
 end
 local first = redis.call('XRANGE', log, '-', '+', 'COUNT', 1)[1]
 if not first or position >= seq then return leave({'idle'}) end
@@ -131,7 +136,7 @@ if oldest > position + 1 then
   reads()
   if behind == 0 then
     say(ARGV[2])
-    redis.call('HSET', delivery, 'behind', whole(seq))
+    redis.call('HSET', account, 'webhook_behind', epoch .. ':' .. whole(seq))
   end
   if string.sub(was[7] or '', 1, 7) ~= 'content' then
     redis.call('HSET', account, 'asked', 'content:' .. whole(h.now))

@@ -29,7 +29,8 @@ WAIT_MIN_S = 1.0
 RESOLVE_TIMEOUT_S, REQUEST_TIMEOUT_S = 5.0, 15.0
 LEASE_S = 45.0  # of one account's deliveries: an attempt ends before it does
 GIVEN_UP_AFTER_S, GIVEN_UP_ATTEMPTS = 86_400.0, 8
-assert RESOLVE_TIMEOUT_S + REQUEST_TIMEOUT_S < LEASE_S
+TAKEN_MAX_S = LEASE_S - RESOLVE_TIMEOUT_S - REQUEST_TIMEOUT_S  # a batch that was taken before is not sent any more
+assert TAKEN_MAX_S > 0
 assert GIVEN_UP_AFTER_S > 6 * 3_600 > WAIT_MAX_S  # a receiver that is down for six hours misses nothing
 
 Verdict = Literal["delivered", "gone", "down", "refused"]

@@ -5,7 +5,8 @@
       └──────────────────────────────────────────────┘      until nothing is left, an attempt fails, or the time is over
 
 Killed at any step, the batch is taken again by the next push or ping, as the same range under the same id: at least
-once. Two instances at once: the delivery lease lets one in; an attempt that outlives it repeats a batch, skips none.
+once. Two instances at once: the delivery lease lets one in. A batch whose lease may end before its request does is not
+sent: another instance may have sent what comes behind it, even of a new epoch.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from shared.core.delivery import Answer, Verdict, batch_id, is_given_up, wait_s
+from shared.core.delivery import TAKEN_MAX_S, Answer, Verdict, batch_id, is_given_up, wait_s
 from shared.sync.ports import Clock
 
 ACCOUNTS_AT_ONCE = 8
@@ -75,8 +76,9 @@ async def deliver(account_id: str, store: Deliveries, sink: Sink, clock: Clock, 
     done: list[Settled] = []
     while True:
         take = not done or clock.now_s() < deadline_s
+        asked_s = clock.now_s()
         batch = await store.next(account_id, owner, done[-1] if done else None, take=take)
-        if batch is None:
+        if batch is None or clock.now_s() - asked_s > TAKEN_MAX_S:
             return done
         answer = await sink.send(batch.id, batch.events, batch.attempts)
         done.append(settle(batch, answer, clock.random(), clock.now_s()))

@@ -14,6 +14,7 @@ from shared.sync.deliver import Batch, Settled, settle
 from tests.adapters.stored import ACCOUNT, EVENT, Stored
 from tests.conftest import RedisRest
 from tests.receiver import SECRET
+from tests.simulation.rest import MemoryRest
 
 WEBHOOK = {"WEBHOOK_URL": "https://app.example/hook", "WEBHOOK_SECRETS": SECRET}
 OK, DOWN, REFUSED, GONE = Answer(200), Answer(500), Answer(400), Answer(410)
@@ -22,7 +23,7 @@ OK, DOWN, REFUSED, GONE = Answer(200), Answer(500), Answer(400), Answer(410)
 class Deliveries(Stored):
     """An account with its `connected` event, and a webhook. `d1` is the owner unless another is named."""
 
-    def __init__(self, redis: RedisRest, **environment: str) -> None:
+    def __init__(self, redis: RedisRest | MemoryRest, **environment: str) -> None:
         super().__init__(redis, **WEBHOOK, **environment)
         self.deliveries = RedisDeliveries(self.client, self.clock, self.settings)
         self.steps = 0
@@ -47,8 +48,8 @@ class Deliveries(Stored):
         return await self.deliveries.due(1000)
 
     async def shown(self) -> dict[str, Any]:
-        end = (self.field("epoch") or "", int(self.field("seq") or 0))
-        (shown,) = await self.deliveries.shown([ACCOUNT], [end])
+        flat = [each.decode() for each in self.call("HGETALL", self.of("account"))]
+        (shown,) = await self.deliveries.shown({ACCOUNT: dict(zip(flat[::2], flat[1::2], strict=True))})
         return shown
 
     def reader(self) -> str | None:
@@ -62,8 +63,8 @@ class Deliveries(Stored):
 
 
 @pytest.fixture
-async def webhook(redis: RedisRest) -> AsyncIterator[Deliveries]:
-    made = Deliveries(redis)
+async def webhook(either: RedisRest | MemoryRest) -> AsyncIterator[Deliveries]:
+    made = Deliveries(either)
     await made.connect()
     yield made
     await made.client.close()
@@ -277,8 +278,8 @@ async def test_a_target_that_fails_for_everybody_is_left_alone_and_then_probed(w
     assert await webhook.due() == ["a2"]
 
 
-async def test_the_webhook_is_a_reader_that_backfill_waits_for(redis: RedisRest) -> None:
-    webhook = Deliveries(redis, LOG_RETENTION_BYTES="2000")
+async def test_the_webhook_is_a_reader_that_backfill_waits_for(either: RedisRest | MemoryRest) -> None:
+    webhook = Deliveries(either, LOG_RETENTION_BYTES="2000")
     await webhook.connect()
     await webhook.said(20)
     assert webhook.reader() == "0"
@@ -300,8 +301,8 @@ async def test_without_a_webhook_nobody_is_waited_for(redis: RedisRest) -> None:
     await stored.client.close()
 
 
-async def test_a_position_that_the_log_has_left_behind_is_rebaselined_once(redis: RedisRest) -> None:
-    webhook = Deliveries(redis, LOG_RETENTION_BYTES="2000")
+async def test_a_position_that_the_log_has_left_behind_is_rebaselined_once(either: RedisRest | MemoryRest) -> None:
+    webhook = Deliveries(either, LOG_RETENTION_BYTES="2000")
     await webhook.connect()
     await webhook.said(60)
     oldest = webhook.log()[0][0]
@@ -328,9 +329,9 @@ async def test_a_position_that_the_log_has_left_behind_is_rebaselined_once(redis
     await webhook.client.close()
 
 
-async def test_a_log_that_is_lost_meanwhile_is_not_begun_anew_by_an_alert(redis: RedisRest) -> None:
+async def test_a_log_that_is_lost_meanwhile_is_not_begun_anew_by_an_alert(either: RedisRest | MemoryRest) -> None:
     """Else nobody would see that it was lost."""
-    webhook = Deliveries(redis, LOG_RETENTION_BYTES="2000")
+    webhook = Deliveries(either, LOG_RETENTION_BYTES="2000")
     await webhook.connect()
     await webhook.said(60)
     await webhook.settle(await webhook.taken(), OK)
@@ -355,8 +356,8 @@ async def test_a_new_epoch_is_delivered_from_its_start(webhook: Deliveries) -> N
     assert batch.epoch != "e1"
 
 
-async def test_a_new_epoch_does_not_keep_an_old_alert(redis: RedisRest) -> None:
-    webhook = Deliveries(redis, LOG_RETENTION_BYTES="2000")
+async def test_a_new_epoch_does_not_keep_an_old_alert(either: RedisRest | MemoryRest) -> None:
+    webhook = Deliveries(either, LOG_RETENTION_BYTES="2000")
     await webhook.connect()
     await webhook.said(60)
     await webhook.taken()
@@ -367,6 +368,25 @@ async def test_a_new_epoch_does_not_keep_an_old_alert(redis: RedisRest) -> None:
     cleared = await webhook.settle(await webhook.taken(), OK)
     assert cleared is not None
     assert cleared.events[0]["type"] == "tidemark.alert.cleared"
+    await webhook.client.close()
+
+
+async def test_a_lost_position_loses_no_alert(either: RedisRest | MemoryRest) -> None:
+    """What is kept of the log comes again; that the webhook is behind is neither said twice, nor forgotten."""
+    webhook = Deliveries(either, LOG_RETENTION_BYTES="2000")
+    await webhook.connect()
+    await webhook.said(60)
+    first = await webhook.taken()
+    assert first.events[-1]["type"] == "tidemark.alert.raised"
+    await webhook.settle(first, OK)
+    webhook.call("DEL", webhook.of("delivery"))
+    await webhook.said(1, entry("snapshot.ended", {"snapshot_id": "s"}))
+    again = await webhook.taken()
+    assert [event["type"] for event in again.events].count("tidemark.alert.raised") == 1
+    assert (await webhook.shown())["behind"]
+    cleared = await webhook.settle(again, OK)
+    assert cleared is not None
+    assert [event["type"] for event in cleared.events] == ["tidemark.alert.cleared"]
     await webhook.client.close()
 
 

@@ -40,16 +40,20 @@ class Fold:
     def apply(self, stored: str) -> tuple[str, str]:
         """One entry as it is stored; its kind and the message's id. Raises Excluded."""
         kind, data = orjson.loads(stored)
+        return kind, self.tell(kind, data)
+
+    def tell(self, kind: str, data: dict[str, Any]) -> str:
+        """The same of what it says; the message's id."""
         match kind:
             case "message.created":
-                return kind, self._created(whole(data["message"]))
+                return self._created(whole(data["message"]))
             case "message.updated":
-                return kind, self._updated(data["message_id"], data["patch"])
+                return self._updated(data["message_id"], data["patch"])
             case "message.deleted":
-                return kind, self._deleted(data["message_id"])
+                return self._deleted(data["message_id"])
             case "message.quarantined":
                 self.quarantined.add(data["message_id"])
-                return kind, data["message_id"]
+                return str(data["message_id"])
             case "snapshot.began":
                 self.named = set()
             case "snapshot.ended" if self.named is not None:
@@ -58,7 +62,7 @@ class Fold:
                 self.named, self.missed = None, False
             case "alert.raised" | "alert.cleared":
                 self._alert(data["alert"], raised=kind == "alert.raised")
-        return kind, ""
+        return ""
 
     def _created(self, message: dict[str, Any]) -> str:
         message_id: str = message["id"]

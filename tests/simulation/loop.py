@@ -8,7 +8,7 @@ import asyncio
 import contextvars
 import heapq
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -29,6 +29,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
         self._number = 0
         self._tasks: list[asyncio.Task[Any]] = []
+        self.resolve: Callable[[str], Awaitable[Sequence[str]]] = _nowhere
 
     def run(self, main: Coroutine[Any, Any, Result]) -> Result:
         asyncio._set_running_loop(self)
@@ -61,6 +62,16 @@ class VirtualLoop(asyncio.AbstractEventLoop):
                 with suppress(BaseException):
                     task.get_coro().close()
         self._tasks.clear()
+
+    async def getaddrinfo(  # type: ignore[override]
+        self, host: str, port: int, *, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0
+    ) -> list[tuple[int, int, int, str, tuple[str, int]]]:
+        return [(family, type, proto, "", (address, port)) for address in await self.resolve(host)]
+
+    def raised(self, kind: type[BaseException]) -> BaseException | None:
+        """By a task that nobody asked for its result."""
+        ended = (task.exception() for task in self._tasks if task.done() and not task.cancelled())
+        return next((error for error in ended if isinstance(error, kind)), None)
 
     async def wait(self, seconds: float) -> None:
         future = self.create_future()
@@ -114,6 +125,10 @@ class VirtualLoop(asyncio.AbstractEventLoop):
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         """Killed instances leave tasks that nobody asks for their result any more."""
+
+
+async def _nowhere(host: str) -> Sequence[str]:
+    raise OSError(f"{host} has no address here")
 
 
 def _wake(future: asyncio.Future[None]) -> None:

@@ -28,7 +28,8 @@ class Happening:
 class Plan:
     """`settings` differ from the defaults; `mailbox` are the fake's knobs; `skews_s` the instances' clocks.
 
-    `rebuilt`: connected under an old name, as after Redis was lost: the first sync is a snapshot.
+    `rebuilt`: connected under an old name, as after Redis was lost: the first sync is a snapshot. `hook`: events that a
+    batch of the webhook may have, 0 where there is none.
     """
 
     provider: str
@@ -40,6 +41,7 @@ class Plan:
     outer_401: bool
     rebuilt: bool
     happenings: tuple[Happening, ...]
+    hook: int = 0
 
     def without(self, some: frozenset[int]) -> "Plan":
         """The same seed with some of its happenings left out, by their number."""
@@ -67,9 +69,22 @@ KINDS: dict[str, int] = {
     "revoke": 1,
     "read": 3,
 }
+# Where the log is pushed to an app: strewn among the others.
+HOOK_KINDS: dict[str, int] = {
+    "hook_trouble": 10,
+    "hook_store": 4,
+    "hook_kill": 5,
+    "hook_pause": 5,
+    "hook_again": 4,
+    "hook_two": 4,
+    "hook_lose": 1,
+    "hook_day": 2,
+}
+HOOK_SHARE = 0.4
 
 
-def plan(provider: str, seed: int) -> Plan:
+def plan(provider: str, seed: int, *, hook: bool = True) -> Plan:
+    """`hook` False: the same without a webhook."""
     dice = Random(f"{provider}-{seed}")
     count = dice.choice((8, 16, HAPPENINGS, HAPPENINGS))
     kinds = dice.choices(tuple(KINDS), tuple(KINDS.values()), k=count)
@@ -82,7 +97,7 @@ def plan(provider: str, seed: int) -> Plan:
             at_s += dice.choice((30.0, 70.0, 700.0))
         elif kind == "wait_long":
             at_s += dice.choice((4_000.0, 90_000.0))
-    return Plan(
+    made = Plan(
         provider=provider,
         seed=seed,
         settings=_settings(dice)
@@ -94,6 +109,16 @@ def plan(provider: str, seed: int) -> Plan:
         rebuilt=dice.random() < 0.2,
         happenings=tuple(happenings),
     )
+    return _hooked(made, dice) if dice.random() < HOOK_SHARE and hook else made
+
+
+def _hooked(plan: Plan, dice: Random) -> Plan:
+    strewn = []
+    for kind in dice.choices(tuple(HOOK_KINDS), tuple(HOOK_KINDS.values()), k=dice.choice((3, 6, 12))):
+        at_s = dice.choice(plan.happenings).at_s + dice.choice((0.0, 0.1, 1.0, 60.0)) * dice.random()
+        strewn.append(Happening(round(at_s, 3), kind, dice.getrandbits(32)))
+    happenings = sorted((*plan.happenings, *strewn), key=lambda happening: happening.at_s)
+    return replace(plan, happenings=tuple(happenings), hook=dice.choice((1, 3, 100, 100)))
 
 
 def _settings(dice: Random) -> dict[str, Any]:

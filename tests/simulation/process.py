@@ -4,12 +4,15 @@
     wire       to Redis: a latency, a fault, the script's twin
     http       to the provider: a latency, a fault, the fake's answer
     steps      numbered before and after each request: at one of them it may be killed, or stopped for a while
+    channel    what its requests meet: dice, faults, steps; the delivery has one of its own (hook.py)
 
 A kill is an exception that nothing in the product catches, and no step is made after it. A pause stops all of an
 instance at once: whatever it waits for is noticed only when it ends.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 from shared.adapters.access import Refreshed
@@ -20,7 +23,7 @@ from shared.adapters.redis_hints import RedisHints
 from shared.core.errors import AuthorizationLost, ProviderDown
 from shared.protocol.wire import Request, Response
 from shared.wiring import Wiring
-from tests.simulation.faults import STORE
+from tests.simulation.faults import STORE, Faults
 from tests.simulation.memory import MemoryClient, lost
 from tests.simulation.witness import Invocation
 
@@ -35,9 +38,25 @@ class Killed(BaseException):
     """The process ends here, as far as the code under test can tell."""
 
 
+def latency_s(dice: Random) -> float:
+    roll = dice.random()
+    return 0.005 + 0.1 * roll if roll < 0.97 else 20 * (roll - 0.96)
+
+
+@dataclass(slots=True)
+class Channel:
+    """`kill_at`, `pauses`: by the number of the step."""
+
+    dice: Random
+    faults: Faults
+    kill_at: int = 0
+    pauses: dict[int, float] = field(default_factory=dict)
+    steps: int = 0
+
+
 class SkewedClock:
-    def __init__(self, process: "Process", skew_s: float) -> None:
-        self._process, self._loop, self._dice = process, process.sim.loop, process.sim.dice
+    def __init__(self, process: "Process", skew_s: float, dice: Random) -> None:
+        self._process, self._loop, self._dice = process, process.sim.loop, dice
         self._zero_s = START_S + skew_s
 
     def now_s(self) -> float:
@@ -59,12 +78,12 @@ class Process(Wiring):
     def __init__(self, sim: "Simulation", name: str, skew_s: float = 0.0) -> None:
         self.sim, self.name = sim, name
         self.clock: SkewedClock
-        super().__init__(sim.settings, SkewedClock(self, skew_s))
+        super().__init__(sim.settings, SkewedClock(self, skew_s, sim.dice))
         self.of = Invocation("", sim.loop.now_s)
-        self.steps = 0
-        self.kill_at = 0
+        self.syncing = Channel(sim.dice, sim.faults)
+        self.posting = Channel(sim.hook.dice, sim.hook.faults)
+        self.taken_s = 0.0
         self.escaped: Exception | None = None
-        self.pauses: dict[int, float] = {}
         self._thaws_s = 0.0
         self._dead = False
         self.__dict__["http"] = SimulatedHttp(self)
@@ -72,6 +91,8 @@ class Process(Wiring):
         self.__dict__["sealer"] = sim.sealer
         made = SimulatedGmail(self) if sim.plan.provider == "gmail" else SimulatedGraph(self)
         self.__dict__["providers"] = {made.name: made}
+        if sim.plan.hook:
+            self.__dict__["delivering"] = sim.hook.delivering(self, skew_s)
 
     async def sync(self, *args: Any, **given: Any) -> dict[str, Any]:
         """A ping makes a result of what escapes; here it is to be known what that was."""
@@ -81,16 +102,16 @@ class Process(Wiring):
             self.escaped = error
             raise
 
-    def step(self) -> None:
-        self.steps += 1
-        if self._dead or self.steps == self.kill_at:
+    def step(self, of: Channel) -> None:
+        of.steps += 1
+        if self._dead or of.steps == of.kill_at:
             if not self._dead:
                 self.sim.faults.met["killed"] += 1
                 self.sim.note(self.name, "KILLED")
             self._dead = True
             raise Killed
-        if self.steps in self.pauses:
-            pause_s = self.pauses.pop(self.steps)
+        if of.steps in of.pauses:
+            pause_s = of.pauses.pop(of.steps)
             self.sim.faults.met["paused"] += 1
             self.sim.note(self.name, f"PAUSED for {pause_s:g} s")
             self._thaws_s = self.sim.loop.now_s + pause_s
@@ -104,10 +125,13 @@ class Process(Wiring):
             raise Killed
 
     async def _wire(self, command: list[Any]) -> Any:
+        return await self.over(self.syncing, command)
+
+    async def over(self, channel: Channel, command: list[Any]) -> Any:
         sim = self.sim
-        self.step()
-        await sim.loop.wait(sim.latency_s())
-        fault = sim.faults.meet(STORE)
+        self.step(channel)
+        await sim.loop.wait(latency_s(channel.dice))
+        fault = channel.faults.meet(STORE)
         if fault == "lost_request":
             sim.note(self.name, f"redis {_named(command)} -> LOST before")
             await self.waits(0.01)
@@ -117,7 +141,7 @@ class Process(Wiring):
             sim.note(self.name, f"redis {_named(command)} -> LOST after")
             await self.waits(0.01)
             raise lost()
-        self.step()
+        self.step(channel)
         if self._thaws_s > sim.loop.now_s:
             await self.waits(0.0)
         return answer
@@ -150,12 +174,12 @@ class SimulatedHttp(HttpClient):
         process, sim = self._process, self._process.sim
         if timeout_s <= 0:
             raise ProviderDown("no answer within 0 s")
-        process.step()
+        process.step(process.syncing)
         self.requests += 1
         merged = {**request.headers, **(headers or {})}
         response, retry_after_s = await sim.exchange(process, request, merged, timeout_s)
-        process.step()
-        await process.waits(sim.latency_s())
+        process.step(process.syncing)
+        await process.waits(latency_s(sim.dice))
         if retry_after_s:
             process.of.not_before_s = max(process.of.not_before_s, sim.loop.now_s + retry_after_s)
         if response is None:
@@ -211,12 +235,12 @@ class Grants:
 async def _refreshed(process: Process, refresh_token: str) -> Refreshed:
     """The token endpoint's answer: to a client whose clock may be wrong, hence seconds from now."""
     sim = process.sim
-    process.step()
-    await process.waits(sim.latency_s())
+    process.step(process.syncing)
+    await process.waits(latency_s(sim.dice))
     if sim.faults.meet(("reset", "unavailable")):
         raise ProviderDown("no answer (simulated)")
     token = sim.grants.refresh(refresh_token, sim.now_s())
-    process.step()
+    process.step(process.syncing)
     return Refreshed(token, process.clock.now_s() + TOKEN_LIFE_S)
 
 

@@ -17,6 +17,7 @@ import orjson
 
 from shared.adapters import redis_access_scripts as access
 from shared.adapters import redis_account_scripts as accounts
+from shared.adapters import redis_delivery_scripts as deliveries
 from shared.adapters import redis_hints as hints
 from shared.adapters import redis_keys as keys
 from shared.adapters import redis_scripts as syncs
@@ -30,10 +31,12 @@ from shared.sync import parked
 from tests.simulation import gmail, graph, graph_wire
 from tests.simulation.faults import PARTS, STORE, WHOLE, Faults
 from tests.simulation.fold import Fold
+from tests.simulation.hook import Hook
 from tests.simulation.loop import Stuck, VirtualLoop
 from tests.simulation.memory import Memory
-from tests.simulation.plan import SKEW_MAX_S, Happening, Plan
-from tests.simulation.process import START_S, Grants, Killed, Process
+from tests.simulation.plan import SKEW_MAX_S, Plan
+from tests.simulation.process import START_S, Grants, Killed, Process, latency_s
+from tests.simulation.receiver import SECRETS, URL
 from tests.simulation.witness import Invocation, Violation, Witness
 
 DRY_MAX = 200
@@ -50,6 +53,7 @@ BASE = load(
         "INITIAL_SYNC_MESSAGES": "all",
     }
 )
+HOOKED: dict[str, Any] = {"webhook_url": URL, "webhook_secrets": SECRETS}
 SEALER = Sealer(BASE.token_encryption_keys)
 
 
@@ -63,12 +67,14 @@ class Simulation:
         self.tracing = trace is not None
         self.dice = Random(f"run-{plan.provider}-{plan.seed}")
         self.loop = VirtualLoop()  # type: ignore[abstract]
-        self.settings: Settings = replace(BASE, **plan.settings)
+        self.settings: Settings = replace(BASE, **plan.settings, **(HOOKED if plan.hook else {}))
         self.memory = Memory(lambda: self.now_s() * 1000)
         self.faults = Faults(self.dice)
         self.grants = Grants()
         self.box = self._made_box()
         self.witness = Witness(self)
+        self.hook = Hook(self)
+        self.loop.resolve = self.hook.receiver.addresses
         self.reader = Fold(whole=False, ends=lambda _, folder_id: self.box.ends_promise(folder_id))
         self.reader_epoch = ""
         self.asking = self._reading = False
@@ -97,10 +103,6 @@ class Simulation:
         self._number += 1
         return self._number
 
-    def latency_s(self) -> float:
-        roll = self.dice.random()
-        return 0.005 + 0.1 * roll if roll < 0.97 else 20 * (roll - 0.96)
-
     def note(self, who: str, what: str) -> None:
         if self.trace is not None:
             self.trace.append(f"{len(self.trace) + 1:4}  {self.loop.now_s:10.3f} s  {who:10}  {what}")
@@ -119,6 +121,7 @@ class Simulation:
             if script == syncs.BEGIN and answer[0] == "ok":
                 process.of = Invocation(str(args[0]), self.loop.now_s)
             self.witness.ran(script, args, answer, wrote=self.account.get("version") != version)
+            self.hook.ran(process, script, args, answer)
             if self.tracing:
                 self.note(process.name, f"redis {_script(script)} -> {_short(answer)}")
         return answer
@@ -130,9 +133,9 @@ class Simulation:
         asked, of = self.box.asked(request), process.of
         self.witness.calls(of, len(asked), request.units)
         fault = self.faults.meet(WHOLE)
-        latency_s = self.latency_s()
-        arrives = latency_s < timeout_s and fault != "slow"
-        await self.loop.wait(latency_s if arrives else timeout_s)
+        delay_s = latency_s(self.dice)
+        arrives = delay_s < timeout_s and fault != "slow"
+        await self.loop.wait(delay_s if arrives else timeout_s)
         self.witness.called(of, len(asked))
         response: Response | None = None
         if arrives and fault != "reset":
@@ -157,13 +160,17 @@ class Simulation:
             wait_s = happening.at_s - self.loop.now_s
             if wait_s > 0:
                 await self.loop.wait(wait_s)
-            self._happen(happening)
+            self.happen(happening.kind, Random(happening.roll))
         await self._all_ended()
         await self._liveness()
+        if violation := self.loop.raised(Violation):
+            raise violation
 
-    def _happen(self, happening: Happening) -> None:
-        dice = Random(happening.roll)
-        getattr(self, f"_{happening.kind}")(dice)
+    def happen(self, kind: str, dice: Random) -> None:
+        if kind.startswith("hook_"):
+            getattr(self.hook, kind.removeprefix("hook_"))(dice)
+        else:
+            getattr(self, f"_{kind}")(dice)
 
     def _mailbox(self, dice: Random) -> None:
         self.box.dice = dice
@@ -172,16 +179,16 @@ class Simulation:
         getattr(self.box, kind)()
 
     def _sync(self, dice: Random) -> None:
-        self._start(dice, self._sync_once)
+        self.start(dice, self._sync_once)
 
     def _push(self, dice: Random) -> None:
-        self._start(dice, self._pushed)
+        self.start(dice, self._pushed)
 
     def _ping(self, dice: Random) -> None:
-        self._start(dice, self._pinged)
+        self.start(dice, self._pinged)
 
     def _read(self, dice: Random) -> None:
-        self._start(dice, self._read_log)
+        self.start(dice, self._read_log)
 
     def _ask(self, dice: Random) -> None:
         content = dice.random() < 0.5
@@ -190,7 +197,7 @@ class Simulation:
             await process.ask_resync(self.account_id, content=content)
             return f"asked for a resync{' with content' if content else ''}"
 
-        self._start(dice, ask)
+        self.start(dice, ask)
 
     def _fault_whole(self, dice: Random) -> None:
         self._arm(dice, dice.choice(WHOLE), dice.choice((1, 1, 2, 4)))
@@ -251,7 +258,7 @@ class Simulation:
             await self._restore(process)
             return "renewed the grant"
 
-        self._start(dice, restore)
+        self.start(dice, restore)
 
     async def _restore(self, process: Process) -> None:
         self.grants.restore()
@@ -266,17 +273,19 @@ class Simulation:
     def _process(self, dice: Random) -> Process:
         return Process(self, f"i{self.number()}", dice.choice(self.plan.skews_s))
 
-    def _start(self, dice: Random, work: Any) -> None:
+    def start(self, dice: Random, work: Any) -> None:
         process = self._process(dice)
         if work != self._read_log:
-            process.kill_at, self._kill_at = self._kill_at, 0
-            process.pauses, self._pauses = self._pauses, {}
+            process.syncing.kill_at, self._kill_at = self._kill_at, 0
+            process.syncing.pauses, self._pauses = self._pauses, {}
+            self.hook.arm(process.posting)
         self._tasks.append(self.loop.create_task(self._worked(process, work)))
 
     async def _worked(self, process: Process, work: Any) -> None:
         """One instance's work. A kill, a store or a provider that is out of reach are the world's doing."""
         try:
             self.note(process.name, f"-> {await work(process)}")
+            await process.delivering.idle()
         except Killed:
             return
         except StoreDown:
@@ -298,13 +307,16 @@ class Simulation:
         return result
 
     async def _pinged(self, process: Process) -> str:
+        return f"swept {[result['status'] for result in await self._swept(process)]}"
+
+    async def _swept(self, process: Process) -> list[dict[str, Any]]:
         self.note(process.name, "is pinged")
         answer = orjson.loads((await process.answer_sync(self.plan.provider, (), {})).body)
         for result in answer["results"]:
             self.statuses[result["status"]] += 1
             if result["status"] == "failed":
                 raise Violation(f"{result['reason']} escaped: {process.escaped}") from process.escaped
-        return f"swept {[result['status'] for result in answer['results']]}"
+        return list(answer["results"])
 
     async def _pushed(self, process: Process) -> str:
         self.note(process.name, "is pushed")
@@ -368,27 +380,31 @@ class Simulation:
     async def _liveness(self) -> None:
         self.note("", "--- faults stop")
         self.faults.end()
+        self.hook.end()
         if self.grants.revoked or self.grants.number > 1:
             await self._restore(Process(self, "restore"))
         quiet = 0
         for n in range(DRY_MAX):
             process = Process(self, f"end{n}")
-            result = await self._synced(process)
+            result = await self._worked_on(process)
             self.note(process.name, f"-> {result['status']} {result['count']}{' more' if result['more'] else ''}")
-            before = self.after
+            before, waits_s = self.after, self.hook.waits_s()
             await self._read_log(process)
-            dry = (
-                result["status"] == "no_new_messages"
-                and not result["more"]
-                and before == self.after
-                and not self.asking
-            )
-            quiet = quiet + 1 if dry else 0
+            dry = result["status"] == "no_new_messages" and not (result["more"] or self.asking or waits_s)
+            quiet = quiet + 1 if dry and before == self.after else 0
             if quiet == 2:
                 self._equal()
                 return
-            await self.loop.wait(result.get("retry_after_s") or 5.0)
+            await self.loop.wait(max(result.get("retry_after_s") or 5.0, waits_s))
         raise Violation(f"not dry after {DRY_MAX} syncs: {result['status']} {result.get('reason', '')}")
+
+    async def _worked_on(self, process: Process) -> dict[str, Any]:
+        """A sync; where the log is pushed, a ping: what has to wait to be delivered is delivered by that."""
+        if not self.plan.hook:
+            return await self._synced(process)
+        results = await self._swept(process)
+        await self.hook.help(process)
+        return results[0] if results else {"status": "not due", "count": 0, "more": True}
 
     def _equal(self) -> None:
         account, memory = self.account, self.memory
@@ -405,6 +421,9 @@ class Simulation:
                 raise Violation(f"at the end it does not hold that {what}")
         self._compare("the log", self.witness.fold.state)
         self._compare("the reader", self.reader.state)
+        if self.plan.hook:
+            self.hook.check()
+            self._compare("the receiver", self.hook.receiver.fold.state)
 
     def _compare(self, who: str, state: dict[str, dict[str, Any]]) -> None:
         """Everything that was ever emitted, as it is; and everything at or after the floor."""
@@ -439,7 +458,10 @@ def simulate(plan: Plan, trace: list[str] | None = None, kind: type[Simulation] 
 
 def _script(script: str) -> str:
     named = (
-        name for module in (syncs, access, accounts, hints) for name, text in vars(module).items() if text == script
+        name
+        for module in (syncs, access, accounts, hints, deliveries)
+        for name, text in vars(module).items()
+        if text == script
     )
     return next(named, "script")
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from shared.core.delivery import GIVEN_UP_AFTER_S, GIVEN_UP_ATTEMPTS, Answer
+from shared.core.delivery import GIVEN_UP_AFTER_S, GIVEN_UP_ATTEMPTS, TAKEN_MAX_S, Answer
 from shared.sync.deliver import ACCOUNTS_AT_ONCE, DUE_MAX, Batch, Settled, deliver, deliver_due, settle
 from tests.sync.desk import START_S, SleepingClock
 
@@ -21,6 +21,7 @@ class Desk:
     batches: list[Batch] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
     takes_s: float = 0.0
+    stopped_s: float = 0.0
     accounts: list[list[str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -38,6 +39,7 @@ class Desk:
     async def next(self, account_id: str, owner: str, settled: Settled | None, *, take: bool) -> Batch | None:
         assert (account_id, owner) == ("a1", "token0001")
         self.settled.append((settled, take))
+        await self.clock.sleep(self.stopped_s)
         failed = settled is not None and settled.verdict != "delivered"
         return self.batches.pop(0) if take and self.batches and not failed else None
 
@@ -79,6 +81,13 @@ async def test_when_the_time_is_over_the_last_one_is_settled_and_none_is_taken()
     assert desk.settled[-1][1] is False
     assert len(await Desk(batches(9), takes_s=10).deliver(budget_s=20)) == 2
     assert len(await Desk(batches(9)).deliver(budget_s=0)) == 1, "one is always tried"
+
+
+async def test_a_batch_that_was_taken_too_long_ago_is_not_sent() -> None:
+    """The instance was stopped behind its request to Redis: the lease may be another's when it goes on."""
+    for stopped_s, sent in ((TAKEN_MAX_S, 1), (TAKEN_MAX_S + 0.1, 0)):
+        desk = Desk(batches(1), stopped_s=stopped_s)
+        assert len(await desk.deliver()) == len(desk.sent) == sent
 
 
 def test_what_became_of_a_batch_is_told_whole() -> None:
