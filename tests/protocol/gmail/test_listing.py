@@ -208,7 +208,10 @@ def test_a_snapshot_after_lost_history_compares_before_it_ends() -> None:
 
 @pytest.mark.parametrize(
     ("walking", "again"),
-    [(Walking(FIRST, IDS, 1, 7), Listing(FIRST, IDS)), (Naming(SNAPSHOT, 1, 7), Starting(SNAPSHOT))],
+    [
+        (Walking(FIRST, IDS, 1, 7), Listing(replace(FIRST, again=True), IDS)),
+        (Naming(SNAPSHOT, 1, 7), Starting(SNAPSHOT)),
+    ],
 )
 def test_a_stored_listing_that_is_lost_is_made_again(walking: Walking | Naming, again: Backfill) -> None:
     step = listing.walked(at(walking), walking, Walked((), 1, 7, ended=False, lost=True))
