@@ -1,6 +1,7 @@
 """One read over a store and a provider in memory: what is answered, what is kept of it, and what is not."""
 
 from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -23,7 +24,7 @@ from shared.protocol.gmail.known import Known, LabelTable, pack_id
 from shared.protocol.gmail.message import FULL
 from shared.protocol.gmail.message import Reading as Asked
 from shared.protocol.gmail.reading import GmailReading
-from shared.protocol.step import Fetched, Want
+from shared.protocol.step import Fetched, Members, Want
 from shared.protocol.wire import Request, Response
 from shared.sync.asking import Asking
 from shared.sync.hydrate import Hydrator
@@ -47,6 +48,14 @@ class Stream(GmailReading):
 
     def tracks(self, fetched: Fetched) -> bool:
         return not fetched.message["id"].endswith("f")
+
+
+class Endless(Stream):
+    """A conversation that is not read to its end."""
+
+    def thread(self, thread_id: str) -> Generator[Request, Response, Members | None]:
+        members = yield from super().thread(thread_id)
+        return members and replace(members, whole=False)
 
 
 class Shelf:
@@ -103,9 +112,11 @@ def one_call() -> Generator[Request, Response, list[Folder]]:
 class Room:
     """A mailbox to read: `answers` of its provider."""
 
-    def __init__(self, shelf: Shelf, *answers: Any, plan: Callable[[], Any] = one_call, **desk: Any) -> None:
+    def __init__(
+        self, shelf: Shelf, *answers: Any, plan: Callable[[], Any] = one_call, of: Any = Stream, **desk: Any
+    ) -> None:
         self.desk = Desk(answers, attempts=1, **desk)
-        self.stream = Stream(PRICES["2026"], Asked("id", FULL, 100, for_readers=True), LabelTable(["INBOX"]), 20)
+        self.stream = of(PRICES["2026"], Asked("id", FULL, 100, for_readers=True), LabelTable(["INBOX"]), 20)
         hydrator = Hydrator(self.desk.calls, self.stream, self.desk.clock, Window(20, 20, 20))
         asking = Asking(self.stream, self.desk.calls, hydrator)
 
@@ -218,7 +229,7 @@ async def test_what_is_no_id_to_the_provider_is_missing_and_what_it_refuses_othe
     malformed, refused = refusal(400, "ErrorInvalidIdMalformed"), refusal(400, "invalidArgument")
     found = await Room(Shelf(), parts(**{"1a": malformed, "1b": refused})).reader.messages(["1a", "1b", "1c"])
     assert (found.missing, found.unavailable, list(found.found)) == (["1a"], ["1b"], ["1c"])
-    assert type(found.error) is ProviderDown
+    assert (type(found.error), str(found.error)) == (ProviderDown, "a message could not be read")
 
 
 async def test_a_pause_that_the_provider_asks_for_is_kept_for_everybody() -> None:
@@ -325,6 +336,14 @@ async def test_a_thread_that_has_lost_a_message_is_asked_for_anew_and_seen_once(
         ("", (), False),
         ("1a", ("1b",), True),
     ]
+
+
+async def test_of_a_thread_that_was_not_read_to_its_end_the_messages_are_kept_alone() -> None:
+    shelf = Shelf()
+    found = await Room(shelf, of(resource("1b", [], 50)), of=Endless).reader.thread("1a")
+    assert found is not None
+    assert (list(found.found), found.whole) == (["1b"], False)
+    assert [(ids(kept.messages), kept.thread_id, kept.thread) for kept in shelf.kept] == [(["1b"], "", ())]
 
 
 async def test_a_thread_that_the_provider_does_not_know_is_none() -> None:

@@ -241,4 +241,4 @@ def _key(raw: bytes) -> str:
     if content_id.startswith("<") and content_id.endswith(">"):
         content_id = content_id[1:-1]
     key = content_id.removeprefix(_REPLY_PREFIX)
-    return unquote(key) if "%" in key else key
+    return unquote(key)

@@ -132,7 +132,7 @@ def _note(
     gone: bool | None = None,
     content: bool = False,
 ) -> None:
-    before = facts.pop(named.id, None) or Fact(named.id, labels={})
+    before = facts.pop(named.id, None) or Fact(named.id)
     facts[named.id] = replace(
         before,
         thread_id=named.threadId or before.thread_id,

@@ -112,7 +112,7 @@ def test_a_new_listing_takes_the_place_of_one_that_was_given_up() -> None:
 def test_a_listing_of_several_pages_counts_if_no_removal_was_seen() -> None:
     clean = Listing(FIRST, IDS, 2, None, 600)
     assert listing.judged(clean) == Walking(FIRST, IDS)
-    tainted = replace(clean, clean=False)
+    tainted = replace(clean, clean=False, page_token="beyond the newest N")
     assert listing.judged(tainted) == Listing(FIRST, IDS, 2, None, 0, True, 1)
     assert listing.judged(replace(tainted, passes=3)) == Listing(FIRST, IDS, 2, None, 0, True, 4)
 
