@@ -26,6 +26,7 @@ from shared.protocol.gmail.message import Reading as Asked
 from shared.protocol.gmail.reading import GmailReading
 from shared.protocol.step import Fetched, Members, Want
 from shared.protocol.wire import Request, Response
+from shared.sync import reading
 from shared.sync.asking import Asking
 from shared.sync.hydrate import Hydrator
 from shared.sync.ports import Admitted, Keeping, Kept, Looked, Refused
@@ -160,7 +161,7 @@ async def test_what_was_read_is_kept_with_the_thread_and_the_version_of_its_admi
 
 async def test_an_id_that_no_list_can_hold_is_answered_and_not_kept() -> None:
     shelf = Shelf()
-    found = await thread(shelf, of(resource("m1", [], 5), resource("m,2", [], 6)))
+    found = await thread(shelf, of(resource("m,2", [], 6), resource("m1", [], 5)))
     (kept,) = shelf.kept
     assert found is not None
     assert (list(found.found), ids(kept.messages), kept.thread) == (["m,2", "m1"], ["m1"], ())
@@ -181,6 +182,7 @@ async def test_an_account_that_is_deleted_meanwhile_is_not_found() -> None:
     with pytest.raises(BadRequest) as refused:
         await thread(Shelf(), gone)
     assert (refused.value.status, refused.value.slug) == (404, "unknown_account")
+    assert str(refused.value) == "There is no such account."
 
 
 async def test_of_what_is_asked_for_the_cached_is_answered_and_the_rest_is_read() -> None:
@@ -245,11 +247,14 @@ async def test_a_pause_that_the_provider_asks_for_is_kept_for_everybody() -> Non
 
 
 @pytest.mark.parametrize(
-    ("refused", "error"),
-    [(Refused("breaker_open", 30.0), BreakerOpen), (Refused("cooling_down", 20.0), Throttled)],
+    ("refused", "error", "text"),
+    [
+        (Refused("breaker_open", 30.0), BreakerOpen, "the provider failed too often"),
+        (Refused("cooling_down", 20.0), Throttled, "the provider asks for a pause, or others read the mailbox"),
+    ],
 )
 async def test_where_the_provider_may_not_be_asked_what_is_cached_is_answered(
-    refused: Refused, error: type[TidemarkError]
+    refused: Refused, error: type[TidemarkError], text: str
 ) -> None:
     shelf = Shelf(refused)
     shelf.hold("1a")
@@ -257,19 +262,21 @@ async def test_where_the_provider_may_not_be_asked_what_is_cached_is_answered(
     found = await room.reader.messages(["1a", "1b"])
     assert (list(found.found), found.unavailable, type(found.error)) == (["1a"], ["1b"], error)
     assert found.error is not None
+    assert str(found.error) == text
     assert (found.error.after_s, room.desk.clock.slept, shelf.kept) == (refused.retry_after_s, [], [])  # type: ignore[attr-defined]
 
 
-async def test_other_readers_are_waited_for_but_not_for_long() -> None:
+async def test_other_readers_are_waited_for_but_not_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     busy = Refused("reading", 1.5)
     soon = Room(Shelf(busy, busy, ADMITTED, alone=True), parts())
     assert list((await soon.reader.messages(["1a"])).found) == ["1a"]
     assert soon.desk.clock.slept == [0.1, 0.1]
+    monkeypatch.setattr(reading, "PERMIT_POLL_S", 0.5)
     never = Room(Shelf(busy, alone=True), parts())
     error = (await never.reader.messages(["1a"])).error
     assert isinstance(error, Throttled)
     assert error.after_s == 1.5
-    assert PERMIT_WAIT_S <= never.desk.waited_s < PERMIT_WAIT_S + 0.2
+    assert never.desk.waited_s == PERMIT_WAIT_S
 
 
 @pytest.mark.parametrize("error", [StoreDown("gone"), AuthorizationLost("invalid_grant")])
@@ -314,6 +321,17 @@ async def test_folders_that_cannot_be_told_are_not_kept_but_the_pause_is() -> No
     assert shelf.kept == [Kept(7, (), 0.0, 1.0)]
 
 
+async def test_a_refusal_without_a_time_holds_nobody_up() -> None:
+    def refused() -> Generator[Request, Response, list[Folder]]:
+        yield Request("GET", "/labels", units=1)
+        raise Throttled("the provider refuses for rate")
+
+    shelf = Shelf()
+    with pytest.raises(Throttled):
+        await Room(shelf, answer({}), plan=refused).reader.folders()
+    assert shelf.kept == [Kept(7, (), 0.0, 0.0)]
+
+
 async def test_a_cached_thread_is_answered_by_the_time_of_arrival() -> None:
     shelf = Shelf()
     for each, at in (("1d", "2"), ("1c", "1"), ("1b", "2"), ("1e", None)):
@@ -323,6 +341,19 @@ async def test_a_cached_thread_is_answered_by_the_time_of_arrival() -> None:
     found = await room.reader.thread("1a")
     assert found is not None
     assert (list(found.found), found.whole, room.desk.provider.requests) == (["1e", "1c", "1b", "1d"], True, 0)
+
+
+async def test_what_is_not_cached_any_more_of_a_cached_thread_is_read_as_one() -> None:
+    def read(request: Request) -> Response:
+        keys.append(request.body or b"")
+        return batched(lambda key: of(*(resource(each, [], 50, thread="1a") for each in ("1b", "1c", "1d"))))(request)
+
+    keys: list[bytes] = []
+    shelf = Shelf()
+    shelf.members = ["1b", "1c", "1d"]
+    found = await thread(shelf, read)
+    assert found is not None
+    assert (list(found.found), [b"<t-1a>" in body for body in keys]) == (["1b", "1c", "1d"], [True])
 
 
 async def test_a_thread_that_has_lost_a_message_is_asked_for_anew_and_seen_once() -> None:

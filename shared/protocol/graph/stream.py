@@ -187,7 +187,7 @@ class GraphStream:
             return None
         self.named[packed] = row["folder"]
         said = message.fields(row["said"], self.box.asking.reading)
-        patch = self._patch(packed, entry, said, int(fact.version))
+        patch = self._patch(entry, said, int(fact.version))
         newer = int(fact.version) > entry.modified_ms
         if (patch is not None and not newer) or (newer and entry.draft and "body" not in said):
             return read
@@ -209,7 +209,7 @@ class GraphStream:
             return message.parse(row["said"], reading)
         return Want(fact.message_id, version=fact.version if int(fact.version) else "")
 
-    def _patch(self, packed: str, entry: Known, said: Mapping[str, Any], modified_ms: int) -> Patch | None:
+    def _patch(self, entry: Known, said: Mapping[str, Any], modified_ms: int) -> Patch | None:
         """What differs. A message that leaves the tracked folders is told once more, and forgotten."""
         folders = self.box.folders
         folder = folders.code(said["folder_id"]) if said.get("folder_id") else None
@@ -238,7 +238,7 @@ class GraphStream:
         if moved and self.box.folders.strange(said["folder_id"]) and self.box.debts.rounds(packed) < SECOND_LOOK:
             self.box.debts.owe(packed)
             return None
-        patch = self._patch(packed, entry, said, int(fetched.version))
+        patch = self._patch(entry, said, int(fetched.version))
         if patch is not None and patch.known is None:
             self.box.debts.settle(packed)
         elif moved or packed in self.named:
