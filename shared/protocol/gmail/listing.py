@@ -153,8 +153,9 @@ def walked(cursor: Cursor, walking: Walking | Naming, found: Walked) -> Step[Cur
     """Ids of a stored page, with what follows: all are read, for none of them is told by a listing."""
     job = walking.job
     if found.lost:  # and with it how far it has been read: made again
-        naming = isinstance(walking, Naming)
-        return moved(cursor, Starting(job) if naming else Listing(replace(job, again=True), walking.query))
+        if isinstance(walking, Naming):
+            return moved(cursor, Starting(job))
+        return moved(cursor, Listing(replace(job, again=True), walking.query))
     facts = tuple(Fact(message_id, content=True) for message_id in found.ids)
     if not found.ended:
         step = moved(cursor, replace(walking, page=found.page, offset=found.offset))
