@@ -1,6 +1,7 @@
 """Mailboxes: connect with a refresh token or in a browser, list, show, resync, redeliver, delete (CONTRACT §3).
 
-What a browser opens (the link, the callbacks) needs no key, and is answered with a page or a redirect, errors too.
+What a browser opens (the link, the callbacks) needs no key, and is answered with a page or a redirect. Errors too are
+pages there for who accepts `text/html`, as every browser does where it opens something; for others they are problems.
 
 functions-framework --source functions/accounts.py --target accounts --asgi
 """
@@ -98,7 +99,9 @@ def _public_url(request: Request) -> str:
 async def _in_a_browser(
     answer: Callable[[Request, Wiring, Consent], Awaitable[Response]], request: Request, wiring: Wiring
 ) -> Response:
-    """Errors as pages: a person reads them."""
+    """Errors as pages, where a person reads them."""
+    if "text/html" not in request.headers.get("accept", "").lower():
+        return await answer(request, wiring, wiring.consent(_public_url(request)))
     refused: BadRequest
     try:
         return await answer(request, wiring, wiring.consent(_public_url(request)))

@@ -105,10 +105,11 @@ async def _changes(request: Request) -> Response:
 
 async def _messages(request: Request) -> Response:
     account_id = _account(request)
-    ids = list(dict.fromkeys(request.query_params.get("ids", "").split(",")))
-    if len(ids) > IDS_MAX or not all(ID.fullmatch(each) for each in ids):
+    ids = [each for each in dict.fromkeys(request.query_params.get("ids", "").split(",")) if each]
+    if not 0 < len(ids) <= IDS_MAX:
         raise BadRequest(400, "malformed", f"ids: 1 to {IDS_MAX} message ids, with commas between them")
-    found = await Wiring.current().reading.messages(account_id, ids)
+    found = await Wiring.current().reading.messages(account_id, [each for each in ids if ID.fullmatch(each)])
+    found.missing += [each for each in ids if not ID.fullmatch(each)]  # no provider has it, so none is asked
     if found.error is not None and found.empty:
         return _refused(found.error)
     answer: dict[str, Any] = {

@@ -12,6 +12,10 @@
 Every answer is `nosniff` and `no-store` unless the handler said otherwise. A client that hangs up does not cancel its
 handler under functions-framework, and nothing else limits a request there: head, body and time are bounded here.
 
+A body that is refused (413, 408) is answered at once, and what is still sent of it is thrown away for a while: a server
+that closes with bytes unread resets the connection, and the reset takes the answer from a client that sends first and
+reads then, as most do. Other answers keep their connection, and the server itself discards what comes before the next.
+
 Source: https://www.rfc-editor.org/rfc/rfc9457 (problem details), facts/platform.md §1 (what the framework leaves open).
 """
 
@@ -21,6 +25,7 @@ import hmac
 import math
 import re
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from functools import wraps
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -29,6 +34,7 @@ from urllib.parse import unquote_to_bytes
 import orjson
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from shared.core.errors import BadRequest, ContractBroken, NeedsUser, NotFound, RetryLater, StoreDown
 from shared.log import install, log
@@ -43,6 +49,8 @@ TARGET_BYTES_MAX = 16 * 1024  # path and query: a validationToken is at most 4 K
 DEPTH_MAX = 64
 REQUEST_TIMEOUT_S = 60.0
 BODY_TIMEOUT_S = 20.0  # 1 MiB at 0.4 Mbit/s; a sync's request may take minutes, its body not
+DISCARD_BYTES_MAX = 64 * 1024 * 1024
+DISCARD_TIMEOUT_S, DISCARD_SILENCE_S = 10.0, 2.0  # in all, and without a byte: a stranger holds no more than a socket
 STORE_RETRY_AFTER_S = 5
 HOST = re.compile(r"([A-Za-z0-9._~%-]*|\[[0-9A-Fa-f:.]+\])(:[0-9]{0,5})?")
 PROBLEM = "application/problem+json"
@@ -77,6 +85,27 @@ def guarded(handler: Handler, *, timeout_s: float | None = REQUEST_TIMEOUT_S) ->
     return answered
 
 
+class _Discarding(Response):
+    """Sent at once, whole by its Content-Length; ended once the request's body is, or a limit is reached."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": self.body, "more_body": True})
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DISCARD_TIMEOUT_S):
+                await _discard(receive)
+        await send({"type": "http.response.body", "body": b""})
+
+
+async def _discard(receive: Receive) -> None:
+    size, more = 0, True
+    while more and size < DISCARD_BYTES_MAX:
+        async with asyncio.timeout(DISCARD_SILENCE_S):
+            message = await receive()
+        size += len(message.get("body", b""))
+        more = message.get("more_body", False)  # a disconnect has none
+
+
 def json_answer(value: object, status: int = 200) -> Response:
     return Response(orjson.dumps(value), status_code=status, media_type="application/json")
 
@@ -106,7 +135,7 @@ def _answer(error: Exception) -> Response:
             if error.status == HTTPStatus.UNAUTHORIZED:
                 response.headers["www-authenticate"] = 'Bearer realm="tidemark"'
             elif error.status in (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.REQUEST_TIMEOUT):
-                response.headers["connection"] = "close"  # the rest of the body is not read
+                response = _Discarding(response.body, response.status_code, {"connection": "close"}, PROBLEM)
             if isinstance(error, MethodNotAllowed):
                 response.headers["allow"] = ", ".join(error.allowed)
             return response

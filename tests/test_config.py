@@ -9,13 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.config import SETTINGS, Settings, SettingsError, describe, load
+from shared.config import GMAIL_FIELDS, SETTINGS, Settings, SettingsError, describe, load
 
 ROOT = Path(__file__).parent.parent
 CONTRACT = ROOT.parent / "shared" / "CONTRACT.md"
 NONE = "\N{EN DASH}"  # the contract's sign for a variable without a default
 KEY, OLDER = (base64.b64encode(bytes([n]) * 32).decode() for n in (1, 2))
 SECRET = "whsec_" + base64.b64encode(b"s" * 32).decode()
+BAD_MASKS = (
+    *("id threadId", "id)x(", "(", ")", "(id)", "id(", "id()", "id(a", "id(a))", "a(b)c", "a(b)(c)", "a(b)/c", "a,(b)"),
+    *(",", "id,", ",id", "id,,a", "/a", "a/", "a//b", "a/(b)", "a(/b)", "a(b,)", "id!", "1a", "*a", "a*", "a" * 2001),
+    *("(" * 1000 + "a" + ")" * 1000, "a-b", "id\n,a"),
+)
 NEEDED = {
     "UPSTASH_REDIS_REST_URL": "http://127.0.0.1:8079",
     "UPSTASH_REDIS_REST_TOKEN": "redis-token",
@@ -87,6 +92,28 @@ def test_urls_lose_their_trailing_slash() -> None:
     assert settings.public_url == "https://tidemark.example/hooks"
 
 
+@pytest.mark.parametrize(
+    "mask",
+    [
+        GMAIL_FIELDS,
+        "*",
+        "id,*",
+        "payload/*,id",
+        "payload(headers,parts(body/size,parts(*)),filename),id",
+        "a(b)",
+        "_a1/b",
+        "a(" * 300 + "b" + ")" * 300,
+    ],
+)
+def test_a_mask_with_the_syntax_of_one_is_taken_whatever_it_names(mask: str) -> None:
+    assert loaded(GMAIL_FIELDS=mask).gmail_fields == mask
+
+
+@pytest.mark.parametrize("topic", ["projects/p/topics/t", "projects/example.com:p-1/topics/Gmail-push_2"])
+def test_a_topic_is_named_with_its_project(topic: str) -> None:
+    assert loaded(GMAIL_PUBSUB_TOPIC=topic).gmail_pubsub_topic == topic
+
+
 def test_push_needs_topic_audience_and_service_account() -> None:
     push = {
         "GMAIL_PUBSUB_TOPIC": "projects/p-1/topics/gmail",
@@ -111,7 +138,7 @@ def test_push_needs_topic_audience_and_service_account() -> None:
         ("OUTLOOK_BODY", "TEXT", "is none of its values: 'TEXT'; accepted: text, html, none"),
         ("WEBHOOK_ALLOW_PRIVATE", "maybe", "is neither true nor false: 'maybe'; accepted: true or false"),
         ("INITIAL_SYNC_MESSAGES", "-1", "is out of range: -1; accepted: a whole number from 0 to 1000000000, or all"),
-        ("GMAIL_FIELDS", "id threadId", "does not have the right form"),
+        *(("GMAIL_FIELDS", mask, "does not have the right form; accepted: a partial-resp") for mask in BAD_MASKS),
         ("OUTLOOK_FOLDERS", "inbox,a/b", "does not have the right form"),
         ("GMAIL_API_URL", "https://gmail.googleapis.com/v1", "has a path; accepted: an https origin"),
         ("GMAIL_API_URL", "http://gmail.googleapis.com", "is plain http to another machine"),

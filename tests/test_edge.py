@@ -2,8 +2,11 @@
 
 import asyncio
 import base64
+import http.client
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import closing
+from itertools import repeat
 from typing import Any
 
 import httpx
@@ -227,53 +230,103 @@ def test_a_body_within_the_limit_is_read_whole() -> None:
     assert ask(answering(_size), "POST").json() == 0
 
 
-def test_a_body_that_says_it_is_too_large_is_not_read() -> None:
-    read = []
+def exchange(chunks: Iterable[bytes | None], **headers: str) -> tuple[dict[str, Any], list[str]]:
+    """A POST whose body comes so (None: nothing comes any more): the problem it is answered with, and what happened."""
+    coming = iter(chunks)
+    happened: list[str] = []
+    sent: list[Any] = []
 
-    async def body() -> AsyncIterator[bytes]:
-        read.append(True)
-        yield b"x"
+    async def receive() -> Any:
+        await asyncio.sleep(0)
+        chunk = next(coming, b"")
+        happened.append("nothing" if chunk is None else "chunk" if chunk else "body ended")
+        if chunk is None:
+            await asyncio.Event().wait()
+        return {"type": "http.request", "body": chunk, "more_body": bool(chunk)}
 
-    for length in ("1001", "9" * 30):
-        answer = ask(answering(_size), "POST", content=body(), headers={"content-length": length})
-        assert (answer.status_code, answer.json()["slug"]) == (413, "body_too_large")
-        assert answer.headers["connection"] == "close"
-    assert not read
+    async def send(message: Any) -> None:
+        ends = message["type"] == "http.response.body" and not message.get("more_body")
+        happened.append("answer ended" if ends else message["type"])
+        sent.append(message)
+
+    async def run() -> None:
+        raw = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+        scope = {"type": "http", "method": "POST", "path": "/", "query_string": b"", "headers": raw}
+        request = Request(scope, receive)
+        await (await edge.guarded(answering(_size))(request))(scope, receive, send)
+
+    asyncio.run(run())
+    start, body, _ = sent
+    told = dict(start["headers"])
+    assert (told[b"connection"], told[b"content-length"]) == (b"close", b"%d" % len(body["body"]))
+    return json.loads(body["body"]), happened
 
 
-def test_a_body_that_does_not_say_its_size_is_cut_off_at_the_limit() -> None:
-    read = []
+ANSWERED = ["http.response.start", "http.response.body"]
 
-    async def body() -> AsyncIterator[bytes]:
-        for n in range(100):
-            read.append(n)
-            yield b"x" * 100
 
-    assert ask(answering(_size), "POST", content=body()).status_code == 413
-    assert len(read) < 20
+@pytest.mark.parametrize("length", ["1001", "9" * 30])
+def test_a_body_that_says_it_is_too_large_is_refused_unread_then_thrown_away(length: str) -> None:
+    told, happened = exchange([b"x" * 100] * 3, content_length=length)
+    assert (told["status"], told["slug"]) == (413, "body_too_large")
+    assert happened == [*ANSWERED, *["chunk"] * 3, "body ended", "answer ended"]
+
+
+def test_a_body_that_does_not_say_its_size_is_refused_at_the_limit_then_thrown_away() -> None:
+    told, happened = exchange([b"x" * 100] * 15)
+    assert (told["status"], told["slug"]) == (413, "body_too_large")
+    assert happened == [*["chunk"] * 11, *ANSWERED, *["chunk"] * 4, "body ended", "answer ended"]
 
 
 def test_a_body_that_does_not_come_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(edge, "BODY_TIMEOUT_S", 0.02)
-    drops = []
-
-    async def body() -> AsyncIterator[bytes]:
-        for _ in range(1000):
-            drops.append(True)
-            yield b"x"
-            await asyncio.sleep(0.005)
-
-    answer = ask(answering(_size), "POST", timeout_s=60.0, content=body())
-    assert (answer.status_code, answer.json()["slug"]) == (408, "body_too_slow")
-    assert answer.headers["connection"] == "close"
-    assert len(drops) < 10
+    monkeypatch.setattr(edge, "DISCARD_SILENCE_S", 0.02)
+    told, happened = exchange([b"x", None, b"x", None])
+    assert (told["status"], told["slug"]) == (408, "body_too_slow")
+    assert happened == ["chunk", "nothing", *ANSWERED, "chunk", "nothing", "answer ended"]
 
 
-def test_the_limits_hold_over_real_http() -> None:
+def test_no_more_is_thrown_away_than_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(edge, "DISCARD_BYTES_MAX", 500)
+    _, happened = exchange(repeat(b"x" * 100), content_length="1001")
+    assert happened == [*ANSWERED, *["chunk"] * 5, "answer ended"]
+
+
+def test_a_body_without_end_is_not_thrown_away_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(edge, "DISCARD_TIMEOUT_S", 0.02)
+    _, happened = exchange(repeat(b"x"), content_length="1001")
+    assert (happened[:3], happened[-1]) == ([*ANSWERED, "chunk"], "answer ended")
+
+
+@pytest.fixture(scope="module")
+def reading() -> Iterator[Server]:
+    """A server whose one function reads the body."""
     route = Route("/{path:path}", edge.guarded(answering(lambda r: edge.read_body(r))), methods=["POST"])
-    with Server(Starlette(routes=[route])) as server, httpx.Client(trust_env=False) as client:
-        answer = client.post(server.url, content=b"x" * (2 * edge.BODY_BYTES_MAX))
+    with Server(Starlette(routes=[route])) as server:
+        yield server
+
+
+@pytest.mark.parametrize("size", [edge.BODY_BYTES_MAX + 1, 2 * edge.BODY_BYTES_MAX, 5 * edge.BODY_BYTES_MAX])
+@pytest.mark.parametrize("chunked", [False, True])
+def test_who_sends_first_and_reads_then_is_told_over_real_http(reading: Server, size: int, chunked: bool) -> None:
+    body = b"x" * size
+
+    def content() -> Any:
+        return (body[at : at + 65_536] for at in range(0, size, 65_536)) if chunked else body
+
+    for _ in range(4):
+        with httpx.Client(trust_env=False) as client:
+            answer = client.post(reading.url, content=content())
         assert (answer.status_code, answer.json()["slug"]) == (413, "body_too_large")
+        with closing(http.client.HTTPConnection("127.0.0.1", reading.port, timeout=30)) as connection:
+            connection.request("POST", "/", content(), encode_chunked=chunked)
+            assert connection.getresponse().status == 413
+
+
+def test_who_is_answered_before_the_body_was_looked_at_is_told_too(reading: Server) -> None:
+    with httpx.Client(trust_env=False, headers={"x": "a" * 40_000}) as client:
+        for _ in range(4):
+            assert client.post(reading.url, content=b"x" * 5 * edge.BODY_BYTES_MAX).status_code == 431
 
 
 @pytest.mark.parametrize("body", [b"", b" \n", b"{}"])

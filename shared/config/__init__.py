@@ -126,9 +126,8 @@ def _required(name: str, parse: p.Parser, meaning: str) -> Setting:
 
 
 _TTL, _SPAN, _WAIT = p.whole(1, YEAR_S), p.number(0.001, YEAR_S), p.number(0, YEAR_S)
-_URL, _ORIGIN, _TEXT = p.url(), p.origin(), p.text()
-_TOPIC = p.pattern(r"projects/[A-Za-z0-9.:-]+/topics/[A-Za-z][A-Za-z0-9._~+%-]+", "projects/PROJECT/topics/TOPIC")
-_MASK = p.pattern(r"[A-Za-z0-9_,/()*]{1,2000}", "a partial-response mask, as a,b/c,d(e,f)")
+_URL, _ORIGIN, _TEXT, _MASK = p.url(), p.origin(), p.text(), p.field_mask()
+_TOPIC = p.pattern(r"projects/[A-Za-z0-9.:-]+/topics/[A-Za-z][A-Za-z0-9._~+%-]*", "projects/PROJECT/topics/TOPIC")
 _EMAIL = p.pattern(r"[!-?A-~]+@[!-?A-~]+", "an e-mail address")
 _TENANT = p.pattern(r"[A-Za-z0-9][A-Za-z0-9.-]{0,252}", "a tenant's id or domain, or common")
 

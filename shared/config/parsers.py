@@ -103,6 +103,25 @@ def pattern(expression: str, accepted: str) -> Parser:
     return Parser(parse, accepted)
 
 
+def field_mask() -> Parser:
+    """Its syntax: which names there are is Gmail's to say. A part in parentheses ends its path."""
+    name = r"(?:[A-Za-z_][A-Za-z0-9_]*|\*)"
+    selector = rf"{name}(?:/{name})*!?"  # "!" stands for what was in parentheses there
+    selectors = rf"{selector}(?:,{selector})*"
+
+    def parse(text: str) -> str:
+        left, found = text, 1
+        if not re.fullmatch(r"[A-Za-z0-9_,/()*]{1,2000}", text):
+            raise Bad("does not have the right form")
+        while found:
+            left, found = re.subn(rf"\({selectors}\)", "!", left)
+        if not re.fullmatch(selectors, left):
+            raise Bad("does not have the right form")
+        return text
+
+    return Parser(parse, "a partial-response mask, as a,b/c,d(e,f)")
+
+
 def text() -> Parser:
     return pattern(r"[!-~]{1,4096}", "printable ASCII without spaces")
 

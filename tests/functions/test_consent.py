@@ -18,6 +18,7 @@ from shared.adapters.consents import Consents
 from shared.adapters.redis_client import RedisClient
 from shared.adapters.sealing import Sealer
 from tests.conftest import RedisRest
+from tests.functions.stand import assert_problem
 from tests.push_world import PushWorld
 from tests.world import ADDRESS
 
@@ -27,12 +28,16 @@ APP = "https://app.example"
 class Browser:
     """Follows what it is told to, one step at a time; keeps cookies by name, as one browser does."""
 
-    def __init__(self) -> None:
+    def __init__(self, accept: str = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8") -> None:
+        self.accept = accept
         self.cookies: dict[str, str] = {}
         self.cookie_headers: list[str] = []
 
     def go(self, url: str, form: Sequence[tuple[str, str]] | None = None) -> httpx.Response:
-        headers = {"cookie": "; ".join(f"{name}={value}" for name, value in self.cookies.items())}
+        headers = {
+            "accept": self.accept,
+            "cookie": "; ".join(f"{name}={value}" for name, value in self.cookies.items()),
+        }
         if form is None:
             answer = httpx.get(url, headers=headers, timeout=30)
         else:
@@ -190,6 +195,47 @@ def test_a_permission_that_was_left_out_is_named(
 ) -> None:
     text = refused(world, browser.go(browser.microsoft(link(world, "outlook"), given)))
     assert f"<code>{missing}</code>" in text
+
+
+@pytest.mark.parametrize("accept", ["application/json", "application/problem+json, application/json;q=0.9", "*/*", ""])
+def test_who_does_not_ask_for_a_page_is_told_what_is_wrong_as_a_problem(world: PushWorld, accept: str) -> None:
+    program = Browser(accept)
+    asked = {
+        "connect?link=x": (400, "link_expired"),
+        "callback/google?state=a&code=b": (400, "callback_refused"),
+        "callback/microsoft": (400, "callback_refused"),
+    }
+    for path, (status, slug) in asked.items():
+        assert_problem(program.go(f"{world.functions.url}/accounts/{path}"), status, slug)
+    assert_problem(program.go(program.google(link(world), allow=False)), 400, "consent_refused")
+    callback = program.google(link(world))
+    world.gmail.identity.fail_next(1, "unauthorized_client")
+    assert_problem(program.go(callback), 502, "app_misconfigured")
+    url = link(world)
+    world.redis.bridge.inject("refuse", times=20)
+    answer = program.go(url)
+    world.redis.bridge.reset()
+    assert_problem(answer, 503, "store_down")
+    assert int(answer.headers["retry-after"]) > 0
+    form = [("state", "x" * 70_000)]
+    assert_problem(program.go(f"{world.functions.url}/accounts/callback/google", form), 413, "body_too_large")
+
+
+@pytest.mark.parametrize("accept", ["text/html", "application/json", "*/*"])
+def test_what_the_application_calls_answers_with_problems_whatever_it_accepts(world: PushWorld, accept: str) -> None:
+    call, path = world.functions.http, "/accounts/connect"
+    wanted = {"provider": "gmail", "user_id": "user-1"}
+    for answer, status, slug in (
+        (call.post(path, content=b"{", headers={"accept": accept}), 400, "malformed"),
+        (
+            call.post(path, json=wanted | {"return_to": "https://x"}, headers={"accept": accept}),
+            400,
+            "return_to_refused",
+        ),
+        (call.post(path, json=wanted, headers={"accept": accept, "authorization": ""}), 401, "unauthorized"),
+        (call.put(path, json=wanted, headers={"accept": accept}), 405, "method_not_allowed"),
+    ):
+        assert_problem(answer, status, slug)
 
 
 def test_a_state_works_once(world: PushWorld, browser: Browser) -> None:

@@ -64,6 +64,25 @@ def _not_here(name: str) -> str:
     return "method_not_allowed" if name == "gmail_sync" else "not_found"
 
 
+def test_each_function_alone_tells_who_sends_too_much(alone: dict[str, Process]) -> None:
+    asked = (
+        ("accounts", "POST", "/accounts"),
+        ("gmail_sync", "POST", "/gmail-sync"),
+        ("mailbox", "PUT", "/mailbox/preferences?user_id=u"),
+        ("status", "POST", "/status/login"),
+    )
+    for name, method, path in asked:
+        headers = {"content-type": "application/x-www-form-urlencoded"} if name == "status" else {}
+        for size in (1024 * 1024 + 1, 5 * 1024 * 1024):
+            for _ in range(3):
+                answer = alone[name].client.request(method, path, content=b" " * size, headers=headers)
+                assert_problem(answer, 413, "body_too_large")
+                unasked = alone[name].client.request(
+                    method, "/x/y/z", content=b" " * size, headers={"authorization": ""}
+                )
+                assert unasked.status_code in (401, 404, 405), unasked.text
+
+
 def test_a_function_tells_nothing_but_json_lines(alone: dict[str, Process]) -> None:
     for process in alone.values():
         assert [line for line in process.told().splitlines() if not line.startswith('{"time":')] == []

@@ -45,12 +45,30 @@ def test_a_thread_and_the_labels_are_answered(stand: Stand, account: str) -> Non
     assert {"id": "INBOX", "name": "INBOX", "kind": "system", "parent_id": None, "hidden": False} in folders
 
 
-@pytest.mark.parametrize(
-    "asked", ["", "a,,b", "a b", "../../x", "a/b", "\u00e9", "a" * 513, MANY, "$value", "a:b", "1\n2", "%2e%2e"]
-)
-def test_hostile_ids_are_refused(stand: Stand, account: str, asked: str) -> None:
+@pytest.mark.parametrize("asked", ["", ",", MANY])
+def test_no_ids_and_too_many_are_refused(stand: Stand, account: str, asked: str) -> None:
     answer = stand.client.get("/mailbox/messages", params={"account_id": account, "ids": asked})
     assert_problem(answer, 400, "malformed")
+
+
+@pytest.mark.parametrize(
+    "odd", ["a b", "../../x", "a/b", "\u00e9", "a" * 513, "$value", "a:b", "1\n2", "%2e%2e", "\0", "robin@example.com"]
+)
+def test_an_id_that_no_provider_can_have_is_missing_and_asked_of_nobody(stand: Stand, account: str, odd: str) -> None:
+    first = ids(stand, account)[0]
+    stand.client.get("/mailbox/messages", params={"account_id": account, "ids": first})
+    keys = stand.stored()
+    calls = stand.gmail.counters()["http_requests"]
+    for asked, found in ((odd, []), (f"{odd},{first},,{odd}", [first])):
+        answer = stand.client.get("/mailbox/messages", params={"account_id": account, "ids": asked})
+        assert answer.status_code == 200, answer.text
+        assert answer.headers["content-type"] == "application/json"
+        assert [each["id"] for each in answer.json()["messages"]] == found
+        assert answer.json()["missing"] == [odd]
+    assert stand.gmail.counters()["http_requests"] == calls
+    assert stand.stored() == keys
+    answer = stand.client.get("/mailbox/messages", params={"account_id": "acct_none", "ids": odd})
+    assert_problem(answer, 404, "unknown_account")
 
 
 @pytest.mark.parametrize("thread_id", ["..%2f..", "%00", "a%20b", "x" * 600])
