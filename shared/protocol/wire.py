@@ -2,7 +2,8 @@
 
 `Request.path` is relative to the provider's origin (`/gmail/v1/users/me/history`) or, for Graph's links, an absolute
 URL that the protocol has already checked against the configured origin. `units` is what the request costs of the
-mailbox's quota (Gmail units; 0 where the provider does not count in units).
+mailbox's quota (Gmail units; 0 where the provider does not count in units). `perishable`: it names something that the
+provider may have forgotten by now (a page token, a label): a refusal (4xx) is an answer then, which the protocol reads.
 """
 
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | None = None
     units: int = 0
+    perishable: bool = False
 
 
 @dataclass(frozen=True, slots=True)

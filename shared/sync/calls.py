@@ -1,7 +1,8 @@
 """One mailbox's calls to its provider: paced by the governor, inside the lease, tried again, told to the breaker.
 
 answer            what happens
-2xx, 404, 410     returned: the protocol knows what they mean
+2xx, 404, 410     returned: the protocol knows what they mean; so is any refusal of what may have been forgotten, a few
+                  times an invocation: who begins anew must not do so for ever
 401               the access token is refreshed once, then tried again
 throttled         wait max(asked, own back-off) if this invocation can afford it, else Throttled: a stored cool-down
 5xx, unreadable   counted by the breaker, tried again after a back-off; MAX_RETRIES attempts, then ProviderDown
@@ -18,6 +19,7 @@ from shared.protocol.wire import Request, Response
 from shared.sync.ports import Begun, Clock, Store, Stream, Transport
 
 TASK_RESERVE_S = 1.0
+FORGOTTEN_MAX = 3
 FIRST_READS = 3  # what an invocation must be able to pay for to be of use: a poll and the dearest read, a thread
 
 
@@ -58,6 +60,7 @@ class Calls:
         self.governor = governor
         self._full_at_s = int(begun.fields.get("full_at_ms", "0")) / 1000
         self.refreshes = 0
+        self.forgotten = 0
         self.spent_s = 0.0
         self.waited_s = 0.0
         self.units = 0
@@ -86,7 +89,7 @@ class Calls:
                 status = Status(Kind.DOWN, 0)
             else:
                 status = self._stream.status(response, self._clock.now_s())
-                if status.kind in (Kind.OK, Kind.NOT_FOUND):
+                if status.kind in (Kind.OK, Kind.NOT_FOUND) or self._forgotten(request, status):
                     self.healthy = True
                     return response
             if status.kind is Kind.EXPIRED:
@@ -99,6 +102,12 @@ class Calls:
                 await self._failed(attempt, status)
             else:
                 status.raise_unless_ok()
+
+    def _forgotten(self, request: Request, status: Status) -> bool:
+        if status.kind is not Kind.REFUSED or not request.perishable:
+            return False
+        self.forgotten += 1
+        return self.forgotten <= FORGOTTEN_MAX
 
     async def plainly(self, request: Request) -> Response:
         """Any answer, paced and counted, tried again only with a new token: for what may fail. Raises ProviderDown."""

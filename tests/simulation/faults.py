@@ -37,6 +37,7 @@ class Faults:
     armed: list[Armed] = field(default_factory=list)
     poison: dict[str, int] = field(default_factory=dict)
     met: Counter[str] = field(default_factory=Counter)
+    over: bool = False
 
     def arm(self, kind: str, times: int, chance: float = 1.0) -> None:
         self.armed.append(Armed(kind, times, chance))
@@ -65,3 +66,4 @@ class Faults:
     def end(self) -> None:
         self.armed.clear()
         self.poison.clear()
+        self.over = True

@@ -68,6 +68,7 @@ def refusal(status: int, reason: str, text: str = "No.", domain: str = "global",
 
 HTML = {"content-type": "text/html"}
 NOT_FOUND = refusal(404, "notFound", "Requested entity was not found.")
+INVALID = refusal(400, "invalidArgument", "Invalid pageToken")
 UNAUTHENTICATED = refusal(401, "authError", "Invalid Credentials")
 BACKEND_ERROR = refusal(500, "backendError")
 TOO_MANY = refusal(429, "rateLimitExceeded", "Too many concurrent requests for user.")
@@ -109,11 +110,16 @@ class GmailBox:
     _moves: list[tuple[float, int]] = field(default_factory=list)
     _count: int = 0
     _names: set[str] = field(default_factory=set)
+    _memory: Random = field(default_factory=Random)  # of page tokens
+    _forgets: float = 0.0
 
     provider = "gmail"
     address = "robin@example.com"
 
     def __post_init__(self) -> None:
+        # Dice of its own, so that what else happens in a seed stays what it was.
+        self._memory = Random(f"page tokens {self.dice.getstate()[1][1]}")
+        self._forgets = self._memory.choice((0.0, 0.0, 0.2))
         self._moves.append((self.now_s(), self.current))
         self.floor = self.current - 1
 
@@ -314,7 +320,7 @@ class GmailBox:
             accepted = False
         if not accepted and (outer_401 or not parts):
             return UNAUTHENTICATED
-        response = self._parts(asked, faults, accepted) if parts else self._plain(request)
+        response = self._parts(asked, faults, accepted) if parts else self._plain(request, faults)
         if fault == "cut":
             return replace(response, body=response.body[: len(response.body) * 3 // 5])
         return response
@@ -356,8 +362,11 @@ class GmailBox:
             return replace(whole, body=whole.body[: int(len(whole.body) * self.noise.random())])
         return whole
 
-    def _plain(self, request: Request) -> Response:
+    def _plain(self, request: Request, faults: Faults) -> Response:
         query = dict(request.query)
+        if "pageToken" in query and not faults.over and self._memory.random() < self._forgets:
+            faults.met["token_forgotten"] += 1
+            return INVALID
         match request.path.removeprefix(ROOT):
             case "/profile":
                 found: dict[str, Any] = {"emailAddress": self.address, "historyId": str(self.current)}
@@ -367,9 +376,11 @@ class GmailBox:
             case "/messages":
                 return self._list(request.query)
             case "/labels":
-                labels = [*SYSTEM, "SENT", "DRAFT", *HIDDEN, *self.own]
-                return ok({"labels": [{"id": each, "name": each} for each in labels]})
+                return ok({"labels": [{"id": each, "name": each} for each in self._labels()]})
         raise AssertionError(f"nobody asks Gmail for {request.path}")
+
+    def _labels(self) -> list[str]:
+        return [*SYSTEM, "SENT", "DRAFT", *HIDDEN, *self.own]
 
     def _history(self, since: int, token: str | None) -> Response:
         self._trim()
@@ -410,6 +421,8 @@ class GmailBox:
         asked = dict(query)
         hidden = set() if "includeSpamTrash" in asked else HIDDEN
         label, after = asked.get("labelIds"), asked.get("q", "").removeprefix("after:")
+        if label is not None and label not in self._labels():
+            return INVALID
         found = [
             mail
             for mail in sorted(self.mails.values(), key=lambda mail: (-mail.at_ms, mail.id))

@@ -1,6 +1,7 @@
 """One mailbox's calls to its provider: paced, inside the lease, tried again, told to the breaker."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -17,6 +18,7 @@ from shared.core.errors import (
 from shared.core.quota import Governor
 from shared.protocol.status import Kind, Status
 from shared.protocol.wire import Request, Response
+from shared.sync.calls import FORGOTTEN_MAX
 from tests.protocol.gmail.answers import answer
 from tests.sync.desk import OK, REQUEST, START_S, Desk, refusal
 
@@ -201,6 +203,18 @@ async def test_a_request_that_is_refused_for_itself_is_not_tried_again() -> None
 
 
 BATCH = Request("POST", "/batch/gmail/v1", units=400)
+
+
+async def test_what_the_provider_may_have_forgotten_is_answered_a_few_times_by_a_refusal() -> None:
+    refused = refusal(400, "invalidArgument")
+    desk = Desk([refused])
+    paging = replace(REQUEST, perishable=True)
+    for _ in range(FORGOTTEN_MAX):
+        assert await desk.calls.ask(paging) == refused
+    for request in (paging, REQUEST):
+        with pytest.raises(ContractBroken):
+            await desk.calls.ask(request)
+    assert desk.calls.healthy
 
 
 async def test_calls_are_paced_to_a_burst_and_the_rate() -> None:

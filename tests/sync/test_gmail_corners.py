@@ -2,6 +2,9 @@
 
 from typing import Any
 
+import pytest
+
+from infra.emulators.gmail import account_api
 from infra.emulators.gmail.settings import Settings as GmailSettings
 from tests.conftest import RedisRest
 from tests.world import ADDRESS, GmailWorld, raw
@@ -156,6 +159,63 @@ async def test_a_stored_listing_that_is_lost_is_made_again(redis: RedisRest) -> 
         assert world.redis.valkey.call("DEL", f"td:{account_id}:pages") == 1
         await world.dry(account_id)
         await world.assert_log_equals_mailbox(account_id)
+
+
+async def test_page_tokens_that_are_forgotten_stop_nothing(redis: RedisRest) -> None:
+    async with GmailWorld(redis, emulator=ROOMY, INITIAL_SYNC_MESSAGES="all", **ONE_ROOMY_STEP) as world:
+        ids = world.fill(510)
+        account_id = await world.connect()
+        await world.sync(account_id)  # the listing's first page
+        world.gmail.forget_page_tokens(ADDRESS)
+        await world.dry(account_id)
+        for n in range(501):
+            world.gmail.relabel(ADDRESS, ids[n], add=["STARRED"])
+        await world.sync(account_id)  # the history's first page
+        world.gmail.forget_page_tokens(ADDRESS)
+        await world.dry(account_id)
+        await world.assert_log_equals_mailbox(account_id)
+
+
+async def test_a_label_that_goes_while_a_resync_lists_stops_nothing(redis: RedisRest) -> None:
+    async with GmailWorld(redis, INITIAL_SYNC_MESSAGES="all", **ONE_ROOMY_STEP) as world:
+        ids = world.fill(3)
+        label = world.gmail.add_label(ADDRESS, "Project")
+        world.gmail.relabel(ADDRESS, *ids, add=[label])
+        account_id = await world.connect()
+        await world.dry(account_id)
+        await world.wiring.ask_resync(account_id, content=False)
+        cursor = b""
+        while b'"labels":["' not in cursor:
+            await world.sync(account_id)
+            cursor = world.redis.valkey.call("HGET", f"td:{account_id}:account", "cursor")  # type: ignore[assignment]
+        world.gmail.remove_label(ADDRESS, label)
+        await world.dry(account_id)
+        await world.assert_log_equals_mailbox(account_id)
+
+
+async def test_a_record_of_history_that_cannot_be_read_is_made_good(
+    world: GmailWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = world.fill(3)
+    account_id = await world.connect()
+    await world.dry(account_id)
+    world.gmail.delete(ADDRESS, ids[0])
+    world.gmail.relabel(ADDRESS, ids[1], add=["STARRED"])
+    arrived = world.gmail.deliver(ADDRESS, raw(100))
+    shown = account_api._shown
+    monkeypatch.setattr(
+        account_api, "_shown", lambda *given: [{"id": "x"}, {"messagesAdded": [{}]}, *shown(*given)[2:]]
+    )
+    for count in (1, 0):  # a page that can never be read is not compared for ever
+        stopped = await world.sync(account_id)
+        assert (stopped["status"], stopped["reason"], stopped["count"]) == ("partial", "provider_down", count)
+        assert stopped["api_calls"] < 10
+    assert arrived in [event.get("subject") for event in await world.events(account_id)]
+    monkeypatch.undo()
+    await world.dry(account_id)
+    resynced = [e["data"]["reason"] for e in await world.events(account_id) if e["type"].endswith("resynced")]
+    assert resynced == ["history_unreadable"]
+    await world.assert_log_equals_mailbox(account_id)
 
 
 async def test_after_a_lost_cursor_the_floor_stays_one(redis: RedisRest) -> None:

@@ -33,7 +33,7 @@ def list_history(call: Call) -> Answer:
     current = history.visible_id()
     if start > current and mailbox.settings.history_future == "missing":
         raise errors.not_found()
-    bound_to = ("history", mailbox.address, start, sorted(kinds), label)
+    bound_to = ("history", mailbox.address, mailbox.tokens, start, sorted(kinds), label)
     token = call.param("pageToken")
     position, upto, blank = listing.read_token(token, bound_to, 3) if token else (start, current, 0)
     if mailbox.settings.history_pages == "live":

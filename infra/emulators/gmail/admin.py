@@ -12,6 +12,7 @@
     add_label          address, name                                                           -> {"id"}
     remove_label       address, label_id
     expire_history     address
+    forget_page_tokens address
     refresh_token, access_token   address, [scopes]                                            -> {"token"}
     revoke             address
     expire_access      address
@@ -95,6 +96,7 @@ OPERATIONS: dict[str, Operation] = {
     "send_draft": lambda gmail, given: {"id": gmail.send_draft(given["address"], given["draft_id"])},
     "add_label": lambda gmail, given: {"id": gmail.add_label(given["address"], given["name"])},
     "remove_label": lambda gmail, given: gmail.remove_label(given["address"], given["label_id"]),
+    "forget_page_tokens": lambda gmail, given: gmail.forget_page_tokens(given["address"]),
     "expire_history": lambda gmail, given: gmail.expire_history(given["address"]),
     "refresh_token": lambda gmail, given: {"token": gmail.refresh_token(given["address"], given.get("scopes"))},
     "access_token": lambda gmail, given: {"token": gmail.access_token(given["address"], given.get("scopes"))},

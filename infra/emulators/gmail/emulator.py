@@ -130,6 +130,11 @@ class GmailEmulator:
         with self.engine.lock:
             self.mailbox(address).history.expire()
 
+    def forget_page_tokens(self, address: str) -> None:
+        """Those given out so far are refused with 400 from now on."""
+        with self.engine.lock:
+            self.mailbox(address).tokens += 1
+
     def history_id(self, address: str) -> int:
         with self.engine.lock:
             return self.mailbox(address).history.current

@@ -143,7 +143,7 @@ def _page(
     order_of: Callable[[str], tuple[int, int, str]],
 ) -> tuple[list[str], dict[str, str]]:
     size = page_size(params)
-    bound_to = (kind, mailbox.address, _bound(params, ("q", "labelIds", "includeSpamTrash")))
+    bound_to = (kind, mailbox.address, mailbox.tokens, _bound(params, ("q", "labelIds", "includeSpamTrash")))
     text = params.get("pageToken", [""])[-1]
     if mailbox.settings.page_tokens == "anchored":
         if text:

@@ -43,6 +43,7 @@ class Mailbox:
         self.drafts: dict[str, str] = {}  # draft id -> message id
         self.order: list[tuple[int, int, str]] = []  # oldest first
         self.version = 0  # raised by every change
+        self.tokens = 0  # page tokens of an earlier number are not known any more
         self.listings: dict[object, list[str]] = {}  # of this version
         self.on_change: Callable[[Mailbox, set[str]], None] = lambda mailbox, labels: None
         self._by_message_id: dict[str, tuple[str, str]] = {}  # header -> thread, subject

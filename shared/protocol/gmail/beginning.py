@@ -5,6 +5,7 @@
     connected again after Redis was lost     since the pin    the same, as a snapshot
     the cursor was lost, or can't be read    pinned again     ids and labels compared with the index, then new ids
     history expired                          pinned again     the same
+    a record of history can't be read        goes on          the same
     a resync asked for                       goes on          the same; with `content` a snapshot
 
 What history no longer tells is made good by a comparison; that debt stays until it is paid, whatever is asked then.
@@ -16,6 +17,7 @@ from shared.protocol.gmail import listing
 from shared.protocol.gmail.cursor import Cursor, Job, Judged, Listing, Pinning, Reading, Starting
 
 HISTORY_EXPIRED = "history_expired"
+HISTORY_UNREADABLE = "history_unreadable"
 CURSOR_LOST = "cursor_lost"
 
 
@@ -44,9 +46,9 @@ def lost(wanted: int | None, connected_s: float) -> Cursor:
 
 def restarted(cursor: Cursor, reason: str, *, content: bool = False, snapshot_id: str = "") -> Cursor:
     """List again and compare (`content`: name everything again). A running content job stays one, and so does a
-    comparison that is still due."""
+    comparison that is still due. A round of history under way is begun anew."""
     running = cursor.backfill.listing if isinstance(cursor.backfill, Judged) else cursor.backfill
-    sweep = not content or reason == HISTORY_EXPIRED
+    sweep = not content or reason in (HISTORY_EXPIRED, HISTORY_UNREADABLE)
     oldest_s = 0.0
     if running is not None:
         sweep = sweep or running.job.sweep
@@ -55,7 +57,10 @@ def restarted(cursor: Cursor, reason: str, *, content: bool = False, snapshot_id
             content, snapshot_id = True, running.job.snapshot_id
     pin = cursor.live.since if isinstance(cursor.live, Reading) else 0
     job = Job("resync", None, sweep, content, snapshot_id, reason, oldest_s, pin)
-    return replace(cursor, backfill=listing.start(job))
+    live = cursor.live
+    if isinstance(live, Reading) and reason != HISTORY_UNREADABLE:
+        live = replace(live, page_token=None, upto=None)
+    return replace(cursor, live=live, backfill=listing.start(job))
 
 
 def pinned(cursor: Cursor, history_id: int) -> Cursor:

@@ -44,7 +44,8 @@ class Pinning:
 class Reading:
     """`since` is exclusive and stays while paging; `upto` is the first page's history id, the next `since`.
 
-    `untouched` until the first history answer; `removals`: this round showed a removal.
+    `untouched` until the first history answer; `removals`: this round showed a removal; `unreadable`: a record of this
+    page can't be read.
     """
 
     since: int
@@ -52,6 +53,7 @@ class Reading:
     upto: int | None = None
     untouched: bool = False
     removals: bool = False
+    unreadable: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,14 @@ same page deletes is only gone. `labelIds` inside messagesAdded are no authority
 now), so added messages are read. A round's history id is taken over only where there is no nextPageToken, and it is
 the one of the round's first page: later pages report a newer one, but need not show the records in between.
 
+A page token that is refused is dropped: the round begins anew, from the same history id. A record that can't be read is
+passed over, and what it may have said is found by a comparison: one odd record must not hold up all that follows.
+
 Source: https://developers.google.com/workspace/gmail/api/reference/rest/v1/users.history/list
 """
 
 from dataclasses import replace
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError
 
@@ -44,20 +47,20 @@ class _Named(BaseModel):
 
 class _Item(BaseModel):
     message: _Named
-    labelIds: list[Id] = []
+    labelIds: list[Id] | None = None
 
 
 class _Record(BaseModel):
     id: HistoryId
-    messages: list[_Named] = []
-    messagesAdded: list[_Item] = []
-    messagesDeleted: list[_Item] = []
-    labelsAdded: list[_Item] = []
-    labelsRemoved: list[_Item] = []
+    messages: list[_Named] | None = None
+    messagesAdded: list[_Item] | None = None
+    messagesDeleted: list[_Item] | None = None
+    labelsAdded: list[_Item] | None = None
+    labelsRemoved: list[_Item] | None = None
 
 
 class _Page(BaseModel):
-    history: list[_Record] = []
+    history: list[Any] | None = None
     nextPageToken: Annotated[str, Field(max_length=4096)] | None = None
     historyId: HistoryId
 
@@ -81,7 +84,8 @@ def request(reading: Reading, prices: Prices) -> Request:
     query = [("startHistoryId", str(reading.since)), ("maxResults", str(PAGE_SIZE_MAX))]
     if reading.page_token:
         query.append(("pageToken", reading.page_token))
-    return Request("GET", "/gmail/v1/users/me/history", tuple(query), units=prices.history_list)
+    perishable = reading.page_token is not None
+    return Request("GET", "/gmail/v1/users/me/history", tuple(query), units=prices.history_list, perishable=perishable)
 
 
 def receive(reading: Reading, response: Response) -> tuple[tuple[Fact, ...], Reading | Pinning, bool]:
@@ -91,19 +95,38 @@ def receive(reading: Reading, response: Response) -> tuple[tuple[Fact, ...], Rea
     """
     if response.status == 404:
         return (), Pinning(), False
+    if response.status >= 400:
+        return (), replace(reading, page_token=None, upto=None), False
     page = parsed(_Page, response)
-    removals = reading.removals or any(_removes(record) for record in page.history)
-    facts = reduced(page.history)
+    said = page.history or []
+    records = [record for each in said if (record := _record(each)) is not None]
+    removals = reading.removals or any(_removes(record) for record in records)
+    unreadable = len(records) < len(said)
     upto = page.historyId if reading.upto is None else min(reading.upto, page.historyId)
     if page.nextPageToken:
-        paging = replace(reading, page_token=page.nextPageToken, upto=upto, removals=removals, untouched=False)
-        return facts, paging, False
-    return facts, Reading(since=max(reading.since, upto), removals=removals), True
+        another(page.nextPageToken, reading.page_token)
+        paging = Reading(reading.since, page.nextPageToken, upto, removals=removals, unreadable=unreadable)
+        return reduced(records), paging, False
+    after = Reading(max(reading.since, upto), removals=removals, unreadable=unreadable)
+    return reduced(records), after, True
+
+
+def another(token: str, before: str | None) -> None:
+    """Raises ProviderDown for a page that names itself as the next: it would be read for ever."""
+    if token == before:
+        raise ProviderDown("the page is its own next page")
+
+
+def _record(said: object) -> _Record | None:
+    try:
+        return _Record.model_validate(said)
+    except ValidationError:
+        return None
 
 
 def _removes(record: _Record) -> bool:
     """Whether a message may have left a listing: a label is enough, and so are the two that hide it from most."""
-    hidden = any(HIDING.intersection(item.labelIds) for item in record.labelsAdded)
+    hidden = any(HIDING.intersection(item.labelIds or ()) for item in record.labelsAdded or ())
     return bool(record.messagesDeleted or record.labelsRemoved or hidden)
 
 
@@ -111,15 +134,15 @@ def reduced(records: list[_Record]) -> tuple[Fact, ...]:
     """One fact a message, in the order of their last record: what a page says, with its order taken into account."""
     facts: dict[str, Fact] = {}
     for record in records:
-        for named in record.messages:
+        for named in record.messages or ():
             _note(facts, named, record.id)
-        for item in record.messagesAdded:
+        for item in record.messagesAdded or ():
             _note(facts, item.message, record.id, gone=False, content=True)
-        for item in record.labelsAdded:
-            _note(facts, item.message, record.id, labels=dict.fromkeys(item.labelIds, (True, record.id)))
-        for item in record.labelsRemoved:
-            _note(facts, item.message, record.id, labels=dict.fromkeys(item.labelIds, (False, record.id)))
-        for item in record.messagesDeleted:
+        for item in record.labelsAdded or ():
+            _note(facts, item.message, record.id, labels=dict.fromkeys(item.labelIds or (), (True, record.id)))
+        for item in record.labelsRemoved or ():
+            _note(facts, item.message, record.id, labels=dict.fromkeys(item.labelIds or (), (False, record.id)))
+        for item in record.messagesDeleted or ():
             _note(facts, item.message, record.id, gone=True)
     return tuple(facts.values())
 

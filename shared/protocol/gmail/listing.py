@@ -7,6 +7,7 @@
 
 A listing proves presence only. Where it runs over several pages, a removal meanwhile may have moved an id onto a page
 that was read already: ids and candidates are then listed again, and differences of labels are confirmed by a read.
+A page token that is refused is dropped, and the listing made again; a label that is refused is gone, and lists nothing.
 
 Source: https://developers.google.com/workspace/gmail/api/reference/rest/v1/users.messages/list
 """
@@ -33,7 +34,7 @@ from shared.protocol.gmail.cursor import (
     Sweeping,
     Walking,
 )
-from shared.protocol.gmail.history import Id, parsed
+from shared.protocol.gmail.history import Id, another, parsed
 from shared.protocol.gmail.known import Known, pack_id, unpack_id
 from shared.protocol.step import Fact, Step, Walked
 from shared.protocol.wire import Request, Response
@@ -49,7 +50,7 @@ class _Listed(BaseModel):
 
 
 class _ListPage(BaseModel):
-    messages: list[_Listed] = []
+    messages: list[_Listed] | None = None
     nextPageToken: Annotated[str, Field(max_length=4096)] | None = None
 
 
@@ -58,7 +59,7 @@ class _Label(BaseModel):
 
 
 class _LabelList(BaseModel):
-    labels: list[_Label] = []
+    labels: list[_Label] | None = None
 
 
 def request(listing: Listing, floor_s: float | None, prices: Prices) -> Request:
@@ -75,7 +76,8 @@ def request(listing: Listing, floor_s: float | None, prices: Prices) -> Request:
         query.append(("includeSpamTrash", "true"))
     if listing.page_token:
         query.append(("pageToken", listing.page_token))
-    return Request("GET", "/gmail/v1/users/me/messages", tuple(query), units=prices.message_list)
+    perishable = listing.page_token is not None or listing.query not in (IDS, CANDIDATES)
+    return Request("GET", "/gmail/v1/users/me/messages", tuple(query), units=prices.message_list, perishable=perishable)
 
 
 def receive(cursor: Cursor, listing: Listing, response: Response) -> Step[Cursor]:
@@ -85,13 +87,18 @@ def receive(cursor: Cursor, listing: Listing, response: Response) -> Step[Cursor
     remembers what it has settled, gets past more of them than an invocation can read.
     """
     if listing.query == LABELS:
-        labels = tuple(label.id for label in parsed(_LabelList, response).labels)
+        labels = tuple(label.id for label in parsed(_LabelList, response).labels or ())
         return moved(cursor, _next_label(replace(listing, labels=labels)))
+    if response.status >= 400:
+        return moved(cursor, _refused(listing))
     page = parsed(_ListPage, response)
     wanted = listing.job.wanted if listing.query == IDS else None
-    items = page.messages if wanted is None else page.messages[: wanted - listing.listed]
+    items = list({item.id: item for item in page.messages or ()}.values())
+    items = items if wanted is None else items[: wanted - listing.listed]
     listed = listing.listed + len(items)
-    ended = page.nextPageToken is None or (wanted is not None and listed >= wanted)
+    ended = not page.nextPageToken or (wanted is not None and listed >= wanted)
+    if not ended:
+        another(page.nextPageToken or "", listing.page_token)
     whole = ended and listing.page == 0 and listing.page_token is None
     if whole and len(items) <= STEP_MESSAGES_MAX and listing.query == IDS and not listing.job.sweep:
         facts = tuple(Fact(item.id, item.threadId, content=True) for item in items)
@@ -100,6 +107,12 @@ def receive(cursor: Cursor, listing: Listing, response: Response) -> Step[Cursor
     after = replace(listing, page=listing.page + 1, page_token=page.nextPageToken, listed=listed)
     step = moved(cursor, _listed(after, whole) if ended else after, pages=stored)
     return replace(step, clear=listing.query == IDS and listing.page == 0)  # of a listing that was given up
+
+
+def _refused(listing: Listing) -> Backfill:
+    if listing.page_token is None:
+        return _next_label(listing)
+    return replace(listing, job=replace(listing.job, again=True), page_token=None, listed=0)
 
 
 def _listed(listing: Listing, whole: bool) -> Backfill:

@@ -10,11 +10,12 @@ read before it and nothing is known yet that history could change. One object se
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
 
+from shared.core.errors import ProviderDown
 from shared.core.message import Message
 from shared.core.quota import Prices
 from shared.protocol.gmail import batch, beginning, history, listing, message, refusal
@@ -47,6 +48,7 @@ class GmailStream:
     reading: message.Reading
     labels: LabelTable
     parts_max: int
+    compares: list[str] = field(default_factory=list)  # what this invocation has begun a comparison for
 
     encode = staticmethod(encode)
     decode = staticmethod(decode)
@@ -100,9 +102,14 @@ class GmailStream:
             if isinstance(after, Pinning):
                 return Step(beginning.restarted(replace(cursor, live=after), beginning.HISTORY_EXPIRED))
             backfill = listing.noticed_removals(cursor, after)
-            if ended:
-                after = replace(after, removals=False)
-            return Step(replace(cursor, live=after, backfill=backfill), facts, round_ended=ended)
+            follows = replace(after, removals=after.removals and not ended, unreadable=False)
+            moved = replace(cursor, live=follows, backfill=backfill)
+            if after.unreadable:
+                if self.compares:
+                    raise ProviderDown("history can't be read again")  # else who never can would compare for ever
+                self.compares.append(beginning.HISTORY_UNREADABLE)
+                moved = beginning.restarted(moved, beginning.HISTORY_UNREADABLE)
+            return Step(moved, facts, round_ended=ended)
         assert isinstance(cursor.backfill, Listing)
         return listing.receive(cursor, cursor.backfill, response)
 

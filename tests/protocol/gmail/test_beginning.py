@@ -89,6 +89,14 @@ def test_a_comparison_that_is_due_stays_due_whatever_is_asked_meanwhile(due: Bac
     assert after == Starting(Job("resync", None, True, True, "s1", "asked_for", pin=77))
 
 
+def test_a_round_of_history_that_is_under_way_is_begun_anew_unless_it_was_read() -> None:
+    paging = Cursor(Reading(77, "token", 99, removals=True), None, 100, 9.0)
+    assert beginning.restarted(paging, "asked_for").live == Reading(77, removals=True)
+    unreadable = beginning.restarted(paging, beginning.HISTORY_UNREADABLE, content=True, snapshot_id="s1")
+    assert unreadable.live == paging.live
+    assert unreadable.backfill == Starting(Job("resync", None, True, True, "s1", "history_unreadable", pin=77))
+
+
 def test_expired_history_owes_a_comparison_also_during_a_snapshot() -> None:
     running = Cursor(Pinning(), Naming(Job("resync", None, content=True, snapshot_id="s1", pin=5)), 100, 9.0)
     after = beginning.restarted(running, beginning.HISTORY_EXPIRED).backfill

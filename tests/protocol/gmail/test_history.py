@@ -1,5 +1,6 @@
 """Gmail's change stream: what is asked, and what a page says of each message."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from shared.protocol.gmail.cursor import Pinning, Reading
 from shared.protocol.step import Fact
 from shared.protocol.wire import Request
 from tests.protocol.gmail import answers
-from tests.protocol.gmail.answers import answer, record
+from tests.protocol.gmail.answers import answer, google_error, record
 
 PRICE = PRICES["2026"]
 
@@ -49,7 +50,8 @@ def test_a_round_is_asked_from_the_same_id_while_it_is_paged() -> None:
     first = history.request(Reading(77), PRICE)
     query = (("startHistoryId", "77"), ("maxResults", "500"))
     assert first == Request("GET", "/gmail/v1/users/me/history", query, units=2)
-    assert history.request(Reading(77, "token", 90), PRICE).query == (*first.query, ("pageToken", "token"))
+    paging = history.request(Reading(77, "token", 90), PRICE)
+    assert paging == replace(first, query=(*first.query, ("pageToken", "token")), perishable=True)
 
 
 def test_the_history_id_is_taken_over_where_there_is_no_next_page() -> None:
@@ -80,11 +82,54 @@ def test_expired_history_means_pinning_again() -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [[], {}, {"historyId": "x"}, {"historyId": "-1"}, {"historyId": "1", "history": [{}]}, {"historyId": str(2**64)}],
+    [[], {}, {"historyId": "x"}, {"historyId": "-1"}, {"historyId": "1", "history": {}}, {"historyId": str(2**64)}],
 )
 def test_nothing_advances_over_a_page_that_cannot_be_read(body: Any) -> None:
     with pytest.raises(ProviderDown):
         history.receive(Reading(77), answer(body))
+
+
+def test_a_page_token_that_is_refused_is_dropped_and_the_round_begins_anew() -> None:
+    paging = Reading(77, "token", 99, removals=True)
+    assert history.receive(paging, google_error(400, "invalidArgument")) == ((), Reading(77, removals=True), False)
+
+
+def test_a_page_that_is_its_own_next_page_is_no_answer() -> None:
+    with pytest.raises(ProviderDown, match=r"^the page is its own next page$"):
+        history.receive(Reading(77, "token", 99), answers.history(token="token"))
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        *(
+            None,
+            7,
+            {},
+            {"id": "x"},
+            {"id": "5", "messagesAdded": [{}]},
+            {"id": "5", "messagesAdded": [{"message": {}}]},
+        ),
+        *({"id": "5", "labelsAdded": [{"message": {"id": ""}}]}, {"id": "5", "messagesDeleted": {}}),
+    ],
+)
+def test_a_record_that_cannot_be_read_does_not_hold_up_the_others(odd: Any) -> None:
+    for token in (None, "next"):
+        page = answers.history(odd, record(6, added=["m"]), token=token)
+        (fact,), after, ended = history.receive(Reading(1), page)
+        assert (fact.message_id, ended) == ("m", token is None)
+        assert isinstance(after, Reading)
+        assert after.unreadable
+
+
+def test_what_is_null_is_nothing() -> None:
+    nothing = dict.fromkeys(("messages", "messagesAdded", "messagesDeleted", "labelsRemoved"))
+    labels = [{"message": {"id": "m"}, "labelIds": None}]
+    found, after, _ = history.receive(Reading(1), answers.history({"id": "5", **nothing, "labelsAdded": labels}))
+    assert (found, after) == ((Fact("m", version="5", labels={}),), Reading(1000))
+    found, after, _ = history.receive(Reading(1), answers.history({"id": "5", "labelsRemoved": labels}))
+    assert (found, after) == ((Fact("m", version="5", labels={}),), Reading(1000, removals=True))
+    assert history.receive(Reading(1), answer({"historyId": "9", "history": None})) == ((), Reading(9), True)
 
 
 def test_an_added_message_may_be_new_and_is_to_be_read() -> None:

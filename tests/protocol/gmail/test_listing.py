@@ -26,7 +26,7 @@ from shared.protocol.gmail.cursor import (
 from shared.protocol.gmail.known import pack_id
 from shared.protocol.step import Fact, Step, Walked
 from shared.protocol.wire import Request
-from tests.protocol.gmail.answers import answer, listed
+from tests.protocol.gmail.answers import answer, google_error, listed
 
 PRICE = PRICES["2026"]
 FIRST = Job("backfill", 100, oldest_s=5000.0)
@@ -80,6 +80,44 @@ def test_one_page_that_fits_into_a_step_is_acted_on_at_once() -> None:
         facts = tuple(Fact(each, f"t-{each}", content=True) for each in IDS_16[:count])
         expected = Step(at(None, 5000.0), facts, origin="backfill", clear=True)
         assert received(Listing(FIRST, IDS), *IDS_16[:count]) == expected
+
+
+def test_an_id_that_a_page_names_twice_counts_once() -> None:
+    step = received(Listing(replace(FIRST, wanted=3), IDS), *IDS_16[:2], IDS_16[0], *IDS_16[2:5])
+    assert [fact.message_id for fact in step.facts] == IDS_16[:3]
+
+
+def test_a_page_token_that_is_refused_is_dropped_and_the_listing_made_again() -> None:
+    paging = Listing(FIRST, IDS, 2, "token", 600, clean=False)
+    step = listing.receive(at(paging), paging, google_error(400, "invalidArgument"))
+    again = Listing(replace(FIRST, again=True), IDS, 2, None, 0, clean=False)
+    assert step == Step(at(again), origin="backfill")
+
+
+def test_a_label_that_is_gone_lists_nothing() -> None:
+    gone = Listing(RESYNC, "Label_1", labels=("STARRED",))
+    step = listing.receive(at(gone), gone, google_error(400, "invalidArgument"))
+    assert step == Step(at(Listing(RESYNC, "STARRED")), origin="resync")
+
+
+def test_a_page_that_is_its_own_next_page_is_no_answer() -> None:
+    with pytest.raises(ProviderDown, match=r"^the page is its own next page$"):
+        received(Listing(RESYNC, IDS, 1, "token", 500), IDS_16[0], token="token")
+
+
+@pytest.mark.parametrize("empty", ["", None])
+def test_a_page_without_a_next_one_is_the_last(empty: str | None) -> None:
+    page = answer({"messages": None, "nextPageToken": empty})
+    first = Listing(FIRST, IDS)
+    assert listing.receive(at(first), first, page).cursor == at(None, 5000.0)
+    labels = Listing(RESYNC, LABELS)
+    assert listing.receive(at(labels), labels, answer({"labels": None})).cursor == at(Sweeping(RESYNC, True))
+
+
+def test_what_the_provider_may_have_forgotten_is_asked_for_as_such() -> None:
+    asked = [Listing(RESYNC, query, page_token=token) for query in (IDS, CANDIDATES) for token in (None, "token")]
+    assert [listing.request(each, 5.0, PRICE).perishable for each in asked] == [False, True, False, True]
+    assert listing.request(Listing(RESYNC, "Label_1"), None, PRICE).perishable
 
 
 def test_more_than_wanted_is_left_out() -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from shared.core.errors import ProviderDown
 from shared.core.quota import PRICES
 from shared.protocol.gmail import history, listing
 from shared.protocol.gmail.cursor import (
@@ -107,6 +108,19 @@ def test_a_first_sync_begins_with_its_listing() -> None:
 )
 def test_then_the_backfill_has_its_task(backfill: Backfill | None, task: Any) -> None:
     assert stream().next_task(cursor(backfill), confirmed=True) == task
+
+
+def test_a_record_that_cannot_be_read_is_made_good_by_a_comparison_once_an_invocation() -> None:
+    gmail = stream()
+    page = answers.history({}, record(80, added=["m"]), history_id=90, token="next")
+    step = gmail.receive(cursor(), ASKED, page, confirmed=False)
+    job = Job("resync", None, sweep=True, reason="history_unreadable", pin=77)
+    assert step.cursor == cursor(Listing(job, IDS), Reading(77, "next", 90))
+    assert [fact.message_id for fact in step.facts] == ["m"]
+    with pytest.raises(ProviderDown, match=r"^history can't be read again$"):
+        gmail.receive(step.cursor, ASKED, answers.history({}, history_id=91), confirmed=False)
+    last = stream().receive(cursor(), ASKED, answers.history({}, history_id=90), confirmed=False)
+    assert (last.cursor.live, last.round_ended) == (Reading(90), True)
 
 
 def test_the_profile_pins_the_stream() -> None:
