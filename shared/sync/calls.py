@@ -1,11 +1,12 @@
-"""One mailbox's calls to its provider: paced by the governor, inside the lease, tried again, told to the breaker.
+"""One mailbox's calls to its provider: paced, inside lease and budget, tried again, told to the breaker.
 
 answer            what happens
 2xx, 404, 410     returned: the protocol knows what they mean; so is any refusal of what may have been forgotten, a few
                   times an invocation: who begins anew must not do so for ever
 401               the access token is refreshed once, then tried again
 throttled         wait max(asked, own back-off) if this invocation can afford it, else Throttled: a stored cool-down
-5xx, unreadable   counted by the breaker, tried again after a back-off; MAX_RETRIES attempts, then ProviderDown
+5xx, unreadable   counted by the breaker, tried again after a back-off; MAX_RETRIES attempts, then ProviderDown; or
+                  Throttled, where the provider has named a time that is still to come
 forbidden         AuthorizationLost; any other refusal: ContractBroken
 """
 
@@ -217,7 +218,9 @@ class Calls:
 
     async def _sent(self, request: Request) -> Response:
         now_s = self._clock.now_s()
-        timeout_s = lease.request_timeout_s(self._begun.renewed_at_s, now_s, self.limits.lease_ttl_s)
+        timeout_s = lease.request_timeout_s(
+            self._begun.renewed_at_s, now_s, self.limits.lease_ttl_s, self.limits.deadline_s - now_s
+        )
         self.units += request.units
         return await self._transport.send(request, timeout_s=timeout_s)
 
@@ -228,6 +231,8 @@ class Calls:
                 raise BreakerOpen("the provider failed too often", open_s)
         wait_s = backoff.wait_s(attempt - 1, self.limits.base_s, self._clock.random(), status.retry_after_s)
         if attempt >= self.limits.attempts or wait_s > min(self.limits.wait_max_s, self.left_s()):
+            if status.retry_after_s:
+                raise Throttled("the provider is down, and names a time", wait_s)
             raise ProviderDown("the provider does not answer", wait_s)
         await self.rest(wait_s)
 

@@ -6,11 +6,16 @@
                                   is left; never counts as a failed attempt. Refused for concurrency (not for
                                   quota, 403): the window halves
     401                           the access token is refreshed once, again
-    5xx, missing, unreadable      again, up to MAX_RETRIES attempts, then Failed: the caller parks it
+    5xx, missing, unreadable      again, up to MAX_RETRIES attempts and while there is time, then Failed: the caller
+                                  parks it
     refused (400, …)              Failed at once
     a thread's part failed        its messages one by one
 
 Parts are matched by their key (Content-ID), never by their place. What was read before an error is returned with it.
+
+When the budget is spent, what is left is not tried (BudgetSpent), once a message was read whole: that one is appended,
+and its index entry keeps it from being read again, so each invocation leaves the next one less. A read that comes to
+nothing leaves no trace, and would be all that any invocation gets to.
 """
 
 import asyncio
@@ -18,7 +23,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from shared.core.errors import AuthorizationLost, RetryLater, TidemarkError
+from shared.core.errors import AuthorizationLost, BudgetSpent, RetryLater, TidemarkError
 from shared.core.quota import Window
 from shared.protocol.status import Kind, Status
 from shared.protocol.step import Failed, Fetched, Gone, Want
@@ -48,6 +53,7 @@ class _Wave:
     refusal: Status | None = None
     expired: bool = False
     progress: bool = False
+    whole: bool = False
     failed: int = 0
 
     def must_wait(self, queue: Sequence[Want]) -> bool:
@@ -71,6 +77,7 @@ class Hydrator:
         read = Read()
         queue = list(wants)
         refusals = 0
+        whole = False
         try:
             while queue:
                 parts = [(key, *part) for key, part in self._stream.parts(queue).items()]
@@ -94,6 +101,9 @@ class Hydrator:
                     await self._calls.back_off(wave.failed)
                 elif len(parts) == size and not wave.refusal:
                     self.window = self.window.grown()
+                whole = whole or wave.whole
+                if queue and whole and self._calls.late(0.0):
+                    raise BudgetSpent("the time of this invocation is spent")
         except TidemarkError as error:
             read.error = error
         return read
@@ -154,6 +164,7 @@ class Hydrator:
             result = results.get(want.message_id)
             if isinstance(result, Fetched | Gone):
                 read.results[want.message_id] = result
+                wave.whole = wave.whole or (want.content and isinstance(result, Fetched))
             elif len(of) > 1:  # a thread
                 wave.again.append(replace(want, alone=True))
             else:
@@ -161,7 +172,8 @@ class Hydrator:
 
     def _failed(self, want: Want, status: Status, result: Failed, read: Read, wave: _Wave) -> None:
         self._attempts[want.message_id] += 1
-        if status.kind is Kind.REFUSED or self._attempts[want.message_id] >= self._calls.limits.attempts:
+        spent = self._attempts[want.message_id] >= self._calls.limits.attempts or self._calls.late(0.0)
+        if status.kind is Kind.REFUSED or spent:
             read.results[want.message_id] = result
         else:
             wave.failed = max(wave.failed, self._attempts[want.message_id])

@@ -102,6 +102,7 @@ class Run:
         if facts := self.steps.first_facts():
             await self._apply(Step(self.cursor), facts, None)
             self.taken |= self.steps.read_taken
+        retried = self.number  # what is parked is tried by every invocation, and must not be all that one does
         while not self.released:
             task = self.stream.next_task(self.cursor, confirmed=self.confirmed)
             if self.hinted or (task is None and self.looks.owed(self.stream.reached(self.cursor))):
@@ -113,7 +114,8 @@ class Run:
                 await self._append(self._next(release=True))
                 continue
             self.begun.need_room(live=not self.confirmed)
-            if (self.number > 0 or self.paging) and self.calls.late(task.after_s if isinstance(task, Note) else 0.0):
+            begins_s = task.after_s if isinstance(task, Note) else 0.0
+            if (self.number > retried or self.paging) and self.calls.late(begins_s):
                 raise errors.BudgetSpent("the time of this invocation is spent")
             await self._perform(task)
 

@@ -125,13 +125,43 @@ async def test_a_wait_of_a_third_of_the_lease_or_of_all_that_is_left_is_sat_out(
 
 
 @pytest.mark.parametrize(("asked_s", "budget_s"), [("21", 300.0), ("6", 5.0)])
-async def test_a_longer_pause_of_a_provider_that_is_down_is_told(asked_s: str, budget_s: float) -> None:
+async def test_a_longer_pause_that_a_provider_names_is_a_cool_down_also_when_it_is_down(
+    asked_s: str, budget_s: float
+) -> None:
     down = answer({}, 503)
     down.headers["retry-after"] = asked_s  # type: ignore[index]
     desk = Desk([down], budget_s=budget_s)
-    with pytest.raises(ProviderDown) as caught:
+    with pytest.raises(Throttled, match=r"^the provider is down, and names a time$") as caught:
         await desk.calls.ask(REQUEST)
     assert (caught.value.after_s, desk.calls.api_calls) == (float(asked_s), 1)
+    assert desk.lease.failures == 1, "the breaker counts it all the same"
+
+
+async def test_the_time_that_a_provider_names_at_the_last_attempt_is_kept() -> None:
+    down = answer({}, 503)
+    down.headers["retry-after"] = "5"  # type: ignore[index]
+    desk = Desk([down])
+    with pytest.raises(Throttled) as caught:
+        await desk.calls.ask(REQUEST)
+    assert (caught.value.after_s, desk.calls.api_calls, desk.waited_s) == (5.0, 3, 10.0)
+
+
+@pytest.mark.parametrize(("budget_s", "timeout_s"), [(2.0, 10.0), (5.0, 10.0), (15.0, 15.0), (300.0, 30.0)])
+async def test_a_request_may_take_what_is_left_of_the_budget_or_ten_seconds(budget_s: float, timeout_s: float) -> None:
+    desk = Desk([OK], budget_s=budget_s)
+    await desk.calls.ask(REQUEST)
+    assert desk.provider.timeouts == [timeout_s]
+
+
+@pytest.mark.parametrize("budget_s", [2.0, 5.0, 15.0])
+async def test_a_provider_that_hangs_until_the_budget_is_spent_is_not_asked_again(budget_s: float) -> None:
+    def hangs(request: Request) -> None:
+        desk.clock.at_s += desk.provider.timeouts[-1]
+
+    desk = Desk([hangs], budget_s=budget_s, jitter=0.001)
+    with pytest.raises(ProviderDown):
+        await desk.calls.ask(REQUEST)
+    assert (desk.provider.requests, desk.waited_s) == (1, max(10.0, budget_s))
 
 
 def test_a_task_that_begins_with_a_wait_is_late_if_a_second_is_not_left_behind_it() -> None:

@@ -285,6 +285,54 @@ async def test_a_wave_beyond_the_budget_is_left_for_the_next_invocation() -> Non
     assert len(read.results) == 10
 
 
+class Slow(Room):
+    """Each batch takes four seconds."""
+
+    def respond(self, request: Any) -> Response:
+        self.desk.clock.at_s += 4
+        return super().respond(request)
+
+
+NARROW = Window(2, 2, 2)
+
+
+@pytest.mark.parametrize(("budget_s", "batches"), [(0.0, 1), (3.0, 1), (4.9, 1), (5.1, 2), (300.0, 3)])
+async def test_when_the_budget_is_spent_what_is_left_is_not_tried(budget_s: float, batches: int) -> None:
+    room = Slow(fine, window=NARROW, budget_s=budget_s)
+    read = await room.read(*(f"m{n}" for n in range(6)))
+    assert (room.batches, len(read.results)) == ([2] * batches, 2 * batches)
+    assert (read.error is None) is (batches == 3)
+    if read.error:
+        assert isinstance(read.error, BudgetSpent)
+        assert str(read.error) == "the time of this invocation is spent"
+
+
+async def test_the_last_of_what_is_read_ends_in_no_error_however_late() -> None:
+    room = Slow(fine, window=NARROW, budget_s=3.0)
+    assert (await room.read("m0", "m1")).error is None
+
+
+@pytest.mark.parametrize("content", [True, False])
+async def test_what_leaves_no_trace_is_read_to_the_first_message_that_does(content: bool) -> None:
+    """Else each invocation would read the same, and none would get any further."""
+    room = Slow(lambda key: fine(key) if key == "m-m3" or not content else refusal(404, "notFound"), window=NARROW)
+    room.desk.clock.at_s += 300
+    read = await room.read(*(Want(f"m{n}", content=content) for n in range(6)))
+    assert (len(read.results), read.error is None) == ((4, False) if content else (6, True))
+
+
+async def test_a_message_is_a_trace_also_where_it_was_read_before_the_time_was_spent() -> None:
+    room = Slow(lambda key: fine(key) if key == "m-m0" else refusal(404, "notFound"), window=NARROW, budget_s=8.0)
+    assert len((await room.read(*(f"m{n}" for n in range(6)))).results) == 4
+
+
+async def test_what_has_failed_when_the_budget_is_spent_is_parked_and_holds_up_nothing() -> None:
+    room = Slow(only("m-m1", BROKEN), budget_s=3.0)
+    read = await room.read("m0", "m1")
+    assert (read.results["m1"], read.error) == (Failed("backendError", counts=True), None)
+    assert (room.hydrator.attempts("m1"), room.desk.clock.slept) == (1, [])
+
+
 def thread(*message_ids: str) -> Response:
     return answer({"id": "t", "messages": [resource(each, [], 50, thread="t") for each in message_ids]})
 

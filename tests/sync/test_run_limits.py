@@ -1,5 +1,6 @@
 """What bounds one sync: its time, the quota, the room in the log, the size of a step."""
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -9,9 +10,10 @@ from shared.core.quota import Governor
 from shared.protocol.gmail.cursor import CANDIDATES, IDS, Cursor, Listing, Reading
 from shared.sync import run
 from shared.sync.outcome import Outcome
+from shared.sync.parked import Parked, dump
 from tests.protocol.gmail.answers import listed
-from tests.sync.desk import START_S
-from tests.sync.mailbox import QUIET, Mailbox, news, readable
+from tests.sync.desk import START_S, refusal
+from tests.sync.mailbox import ENDLESS, QUIET, Mailbox, news, readable
 from tests.sync.test_run_backfill import JOB, JUDGED, WALKING, at
 
 ALMOST_NOTHING = 0.001  # units a second
@@ -47,10 +49,11 @@ async def test_the_cursor_goes_with_the_last_part_of_what_one_page_says(monkeypa
 
 @pytest.mark.parametrize(("budget_s", "slept"), [(3.9, []), (4.0, [3.0])])
 async def test_a_note_that_would_end_too_late_is_left_to_the_next_invocation(budget_s: float, slept: Any) -> None:
-    box = Mailbox(readable(), QUIET, QUIET, QUIET, cursor=at(JUDGED), unnamed="u ", budget_s=budget_s)
+    box = Mailbox(news("u"), readable(), QUIET, QUIET, QUIET, cursor=at(JUDGED), budget_s=budget_s)
     assert (await box.sync()).reason == ("" if slept else "budget_spent")
     assert box.desk.clock.slept == slept
-    assert box.cursors[1] == at(replace(JUDGED, waited=bool(slept)), 90)
+    waited = at(replace(JUDGED, waited=True), 90)
+    assert box.cursors[:2] == [at(JUDGED, 90), waited if slept else None]
 
 
 @pytest.mark.parametrize(("budget_s", "created"), [(0.9, 1), (1.0, 2)])
@@ -59,6 +62,47 @@ async def test_one_step_is_always_made_and_the_next_one_only_in_time(budget_s: f
     box.store("ids/0", "a")
     box.store("ids/1", "b")
     assert (await box.sync()).created == created
+
+
+def slowly(seconds: float, box: Mailbox, asked: list[str]) -> Any:
+    def respond(request: Any) -> Any:
+        box.desk.clock.at_s += seconds
+        asked.extend(re.findall(r"Content-ID: <m-(\w+)>", request.body.decode(), re.IGNORECASE))
+        return readable()(request)
+
+    return respond
+
+
+async def test_a_step_ends_with_the_budget_and_the_next_invocation_reads_only_what_is_left() -> None:
+    names = [f"m{n:02}" for n in range(30)]
+    index: dict[str, str] = {}
+    counts = []
+    for _ in range(ENDLESS):
+        box, asked = Mailbox(budget_s=3.0), list[str]()
+        box.desk.provider.answers = (news(*names), slowly(4.0, box, asked), slowly(4.0, box, asked), QUIET)
+        box.index |= index
+        outcome = await box.sync()
+        index = box.index
+        counts.append(outcome.created)
+        assert len(asked) == outcome.created, "what was appended is not read again"
+        if outcome.status == "synced":
+            break
+        assert outcome == Outcome("partial", created=8, more=True, reason="budget_spent")
+        assert (box.cursors, box.desk.waited_s) == ([None, None], 4.0)
+    assert counts == [8, 8, 8, 6]
+    assert box.cursors == [Cursor(Reading(90))]
+
+
+async def test_what_is_parked_is_not_all_that_an_invocation_without_time_does() -> None:
+    parked_a = dump({"a": Parked(None, START_S - 60, "backendError")})
+    box = Mailbox(cursor=at(None), budget_s=3.0, parked=parked_a)
+
+    def slow(request: Any) -> Any:
+        box.desk.clock.at_s += 4
+        return readable(a=refusal(500, "backendError"))(request)
+
+    box.desk.provider.answers = (slow, news("b"), slow)
+    assert (await box.sync()).created == 1
 
 
 async def test_a_page_of_history_without_news_counts_as_a_step() -> None:
