@@ -116,6 +116,7 @@ async def test_a_mailbox_over_quota_is_listed_and_says_so(world: OutlookWorld) -
 async def test_a_mailbox_that_is_over_quota_from_the_start_is_listed_too(redis: RedisRest) -> None:
     async with OutlookWorld(redis, INITIAL_SYNC_MESSAGES="4", OUTLOOK_PAGE_SIZE="5") as world:
         ids = world.fill(12)
+        world.clock.skip(3600)
         world.graph.set_mailbox_full(ADDRESS)
         account_id = await world.connect()
         result = await world.sync(account_id)
@@ -197,3 +198,19 @@ async def test_a_lost_redis_is_rebuilt_under_the_old_name(world: OutlookWorld) -
     said = await types(world, account_id)
     assert (said["snapshot.began"], said["snapshot.ended"], said["message.created"]) == (1, 1, 12)
     await world.assert_log_equals_mailbox(account_id)
+
+
+async def test_what_changed_within_the_second_that_was_read_last_is_not_lost_with_the_link(redis: RedisRest) -> None:
+    async with OutlookWorld(redis, INITIAL_SYNC_MESSAGES="0") as world:
+        ids = world.fill(6)
+        world.clock.skip(3600)
+        account_id = await world.connect()
+        await world.dry(account_id)
+        world.graph.set_knobs(last_modified_precision_s=60)  # so that all of it is within one
+        world.graph.update(ADDRESS, ids[0], flag="flagged")
+        await world.dry(account_id)
+        world.graph.update(ADDRESS, ids[1], is_read=True)
+        world.graph.update(ADDRESS, ids[2], categories=["red"])
+        world.graph.expire_delta("inbox", ADDRESS)
+        await world.dry(account_id)
+        await world.assert_log_equals_mailbox(account_id, only=set(ids[:3]))

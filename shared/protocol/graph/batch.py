@@ -1,7 +1,8 @@
 """JSON `$batch`: up to 20 GETs in one request, answers in any order, each with a status of its own.
 
-Parts are matched by id, never by place; a missing one is missing, a double one counts once. URLs are relative to the
-service root (`/v1.0` is cut off), headers belong to each part: `Prefer` is not inherited.
+Parts are matched by id, never by place; a missing one is missing, a double one counts once. Each is read by itself: one
+that can't be read is as good as missing, and a header that is neither text nor number as not sent. URLs are relative to
+the service root (`/v1.0` is cut off), headers belong to each part: `Prefer` is not inherited.
 
 Source: https://learn.microsoft.com/en-us/graph/json-batching
 """
@@ -10,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from shared.core.errors import ContractBroken
 from shared.protocol.graph.document import read_json, write_json
@@ -22,14 +23,12 @@ PATH = f"{ROOT}/$batch"
 
 
 class _Part(BaseModel):
+    model_config = ConfigDict(coerce_numbers_to_str=True)
+
     id: str
     status: int
-    headers: dict[str, str] = {}
+    headers: dict[str, Any] | None = None
     body: Any = None
-
-
-class _Answer(BaseModel):
-    responses: list[_Part]
 
 
 def build(parts: Sequence[tuple[str, Request]], origin: str, *, in_turn: bool = False) -> Request:
@@ -57,12 +56,24 @@ def _relative(request: Request, origin: str) -> str:
 def parse(response: Response) -> Mapping[str, Response]:
     """Every part as a response of its own; raises ContractBroken for what is no batch answer."""
     try:
-        answer = _Answer.model_validate(read_json(response.body))
-    except (ValueError, ValidationError) as error:
+        answer = read_json(response.body)
+    except ValueError as error:
         raise ContractBroken("a batch answer can't be read") from error
-    return {
-        part.id: Response(
-            part.status, {name.lower(): value for name, value in part.headers.items()}, write_json(part.body)
-        )
-        for part in answer.responses
-    }
+    parts = answer.get("responses") if isinstance(answer, dict) else None
+    if not isinstance(parts, list):
+        raise ContractBroken("a batch answer can't be read")
+    return dict(filter(None, map(_part, parts)))
+
+
+def _part(said: object) -> tuple[str, Response] | None:
+    try:
+        part = _Part.model_validate(said)
+        body = write_json(part.body)
+    except ValueError:
+        return None
+    headers = {name.lower(): str(value) for name, value in (part.headers or {}).items() if _is_header(value)}
+    return part.id, Response(part.status, headers, body)
+
+
+def _is_header(value: object) -> bool:
+    return isinstance(value, str | int | float) and not isinstance(value, bool)

@@ -27,6 +27,7 @@ from shared.protocol.wire import Response
 DELTA_EXPIRED = "delta_expired"
 OVER_QUOTA = "mailbox_over_quota"
 PIN_S = 300.0  # how far the provider's clock may be behind ours when the mailbox is connected
+LATE_S = 900.0  # how late a change may show (facts A1-19), with room: a notification may take 3 minutes (A3-13)
 LIGHT_FACTOR = 2  # a chain has no bodies where more than this times N messages are in the folder
 Row = Mapping[str, Any]
 
@@ -106,6 +107,7 @@ def _missing(cursor: Cursor, chain: Chain) -> Cursor:
 def _messages(box: Mailbox, cursor: Cursor, chain: Chain, page: Page) -> Answered:
     shown: list[tuple[str, Row, bool]] = []
     rows, oldest_s, seen_s, received_s = chain.rows, chain.oldest_s, chain.seen_s, chain.received_s
+    begins = _begins(chain)
     for row in page.rows:
         if delta.left(row):
             shown.append((chain.folder, row, False))
@@ -116,7 +118,7 @@ def _messages(box: Mailbox, cursor: Cursor, chain: Chain, page: Page) -> Answere
             oldest_s = came_s if oldest_s is None else min(oldest_s, came_s)
         rows += 1
         received_s = max(received_s, came_s or 0.0)
-        if chain.origin != RESYNC:
+        if begins:
             seen_s = max(seen_s, message.modified_ms(row) / 1000)
         shown.append((chain.folder, row, emit))
     moved = replace(chain, rows=rows, oldest_s=oldest_s, seen_s=seen_s, received_s=received_s)
@@ -126,6 +128,16 @@ def _messages(box: Mailbox, cursor: Cursor, chain: Chain, page: Page) -> Answere
         pages[f"{table(box, chain)}/{chain.pages}"] = ids
         moved = replace(moved, pages=chain.pages + 1)
     return Answered(_moved(cursor, chain, moved, page), shown, pages)
+
+
+def _begins(chain: Chain) -> bool:
+    """The page is the first of its walk or round: what changes while later pages are read may be told by none of them.
+
+    A list tells new mail only, and of a resync nobody knows yet what it names.
+    """
+    if chain.walks:
+        return chain.origin == BACKFILL and not chain.rows
+    return chain.resting and not chain.listing
 
 
 def table(box: Mailbox, chain: Chain) -> str:
@@ -140,7 +152,7 @@ def _emits(cursor: Cursor, chain: Chain, row: Row, rows: int, came_s: float | No
     if chain.origin == RESYNC and chain.floor_s is not None:
         if came_s is None or came_s >= chain.floor_s:
             return True
-        return message.modified_ms(row) / 1000 > chain.seen_s
+        return message.modified_ms(row) / 1000 > max(chain.seen_s - LATE_S, cursor.since_s - PIN_S)
     if cursor.wanted == 0:
         return came_s is not None and came_s >= cursor.since_s - PIN_S and row["id"] not in cursor.pins
     return rows < cursor.wanted

@@ -11,7 +11,8 @@
 
     origin of a walk    what it names of messages that nobody has named before
     backfill            the newest `wanted` of the folder (all where None)
-    resync              those at or after the floor, and those changed since the chain last showed anything
+    resync              those at or after the floor, and those that may have changed since the chain was last read: once
+                        too often, of what changed shortly before, rather than never
     live                all: the folder appeared after the mailbox was connected, so its messages came or were moved
 
 A live round reads every chain once, from its delta link to the next one. It is begun at the start of an invocation,
@@ -48,7 +49,8 @@ class Chain:
     oldest_s  received time of the oldest row that a first walk named
     floor_s   None until the first walk has ended; 0 where everything is wanted
     light     the chain's rows have no body
-    seen_s, received_s   newest lastModifiedDateTime and receivedDateTime shown
+    seen_s      newest lastModifiedDateTime on the first page of a round or of a first walk
+    received_s  newest receivedDateTime shown
     pass_     number of this walk among those whose ids are stored, to sweep by; 0: not stored
     pages     stored by this walk so far
     read      in this round (of a walk: put off to the next invocation)

@@ -136,7 +136,7 @@ def checked(asking: Asking, link: object) -> str:
 
 
 def left(row: Mapping[str, Any]) -> bool:
-    return "@removed" in row
+    return row.get("@removed") is not None
 
 
 def facts(shown: Iterable[tuple[str, Mapping[str, Any], bool]]) -> tuple[Fact, ...]:

@@ -24,10 +24,14 @@ def read_json(body: bytes) -> Any:
 
 
 def write_json(value: Any) -> bytes:
+    """Raises ValueError for what is nested too deep."""
     try:
         return orjson.dumps(value)
     except TypeError:
-        return json.dumps(value).encode()
+        try:
+            return json.dumps(value).encode()
+        except RecursionError as error:
+            raise ValueError("nested too deep") from error
 
 
 def whole_text(text: str) -> str:

@@ -126,7 +126,7 @@ class FolderTable:
         self._put(
             replace(
                 known,
-                gone="@removed" in row,
+                gone=row.get("@removed") is not None,
                 hidden=row.get("isHidden") is True,
                 name=_text(row, "displayName", known.name),
                 parent=_text(row, "parentFolderId", known.parent),

@@ -52,7 +52,35 @@ def test_parts_are_matched_by_id_and_keep_their_status() -> None:
     assert parts["3"].body == b"null"
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"responses": [{"id": 1}]}', b'{"responses": {}}'])
+@pytest.mark.parametrize(
+    "odd",
+    [7, None, {"id": "1"}, {"status": 200}, {"id": "1", "status": "x"}, {"id": "1", "status": 200, "headers": []}],
+)
+def test_a_part_that_can_not_be_read_is_missing_alone(odd: object) -> None:
+    answer = {"responses": [odd, {"id": "2", "status": 204}]}
+    assert batch.parse(Response(200, {}, orjson.dumps(answer))) == {"2": Response(204, {}, b"null")}
+
+
+def test_a_part_that_is_nested_too_deep_is_missing_alone() -> None:
+    body = b'{"responses": [{"id": "1", "status": 200, "body": %s}, {"id": "2", "status": 204}]}'
+    deep = b"[" * 1000 + b"]" * 1000
+    assert batch.parse(Response(200, {}, body % deep)).keys() == {"2"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "kept"),
+    [
+        (None, {}),
+        ({"Retry-After": 1}, {"retry-after": "1"}),
+        ({"Retry-After": ["1"], "Date": None, "X": True, "Y": "y"}, {"y": "y"}),
+    ],
+)
+def test_headers_that_are_no_texts_break_nothing(headers: object, kept: dict[str, str]) -> None:
+    answer = {"responses": [{"id": 7, "status": 429, "headers": headers}]}
+    assert batch.parse(Response(200, {}, orjson.dumps(answer))) == {"7": Response(429, kept, b"null")}
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"responses": {}}'])
 def test_what_is_no_batch_answer_breaks_the_contract(body: bytes) -> None:
     with pytest.raises(ContractBroken, match=r"^a batch answer can't be read$"):
         batch.parse(Response(200, {}, body))

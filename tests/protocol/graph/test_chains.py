@@ -87,7 +87,7 @@ def test_a_walk_that_is_to_be_swept_stores_the_ids_that_it_shows() -> None:
     chain = walk(pass_=2, pages=4, rows=1)
     rows = (came("a", 30), REMOVED, came("b", 10), came("c", 5))
     found = told(cursor(chain, wanted=3), page(*rows, ended=False), at)
-    after = replace(chain, link=NEXT, rows=4, pages=5, oldest_s=10.0, seen_s=CHANGED_S, received_s=30.0)
+    after = replace(chain, link=NEXT, rows=4, pages=5, oldest_s=10.0, received_s=30.0)
     shown = [("F", rows[0], True), ("F", REMOVED, False), ("F", rows[2], True), ("F", rows[3], False)]
     ids = [at.ids.pack(each) for each in "abc"]
     assert found == Answered(cursor(after, wanted=3, walked=4), shown, {"1.2/4": ids})
@@ -151,19 +151,38 @@ def test_a_resync_names_what_is_above_the_floor_or_changed_since() -> None:
     chain = walk(origin=RESYNC, floor_s=100.0, seen_s=CHANGED_S, oldest_s=100.0)
     rows = (
         came("floor", 100),
-        came("below", 99),
+        came("below", 99, "2026-01-01T11:45:00Z"),
         came("changed", 99, "2026-01-01T12:00:01Z"),
+        came("same second", 99),
+        came("late", 99, "2026-01-01T11:45:01Z"),
         SPARSE,
     )
     found = told(cursor(chain, wanted=5), page(*rows))
-    assert [emit for _, _, emit in found.shown] == [True, False, True, True]
+    assert [emit for _, _, emit in found.shown] == [True, False, True, True, True, True]
     assert found.cursor.chains[0].seen_s == CHANGED_S
     assert found.cursor.chains[0].oldest_s == 99.0
+    connected = CHANGED_S + PIN_S + 1.0
+    assert emitted(chain, *rows[1:], wanted=5, since_s=connected - 1.0) == [False, True, False, False, True]
+    assert emitted(chain, rows[2], wanted=5, since_s=connected) == [False]
 
 
-def test_a_walk_s_changes_are_seen_but_for_a_resync() -> None:
-    first, again = (told(cursor(walk(origin=origin)), page(came("a", 1))) for origin in (BACKFILL, RESYNC))
-    assert (first.cursor.chains[0].seen_s, again.cursor.chains[0].seen_s) == (CHANGED_S, 0.0)
+@pytest.mark.parametrize(
+    ("chain", "seen_s"),
+    [
+        (walk(), CHANGED_S),
+        (walk(link=OLD), CHANGED_S),  # behind a page without rows
+        (walk(link=OLD, rows=1), 0.0),
+        (walk(listing=FIRST), CHANGED_S),
+        (walk(origin=RESYNC), 0.0),
+        (walk(origin=LIVE), 0.0),
+        (resting("F"), CHANGED_S),
+        (replace(resting("F"), resting=False), 0.0),
+        (resting("F", listing=FIRST), 0.0),
+    ],
+)
+def test_only_the_first_page_of_a_walk_or_a_round_says_what_has_been_seen(chain: Chain, seen_s: float) -> None:
+    """What changed while later ones were read, they need not show; a list shows no change."""
+    assert told(cursor(chain, over_quota=True), page(came("a", 1))).cursor.chains[0].seen_s == seen_s
 
 
 # --- over quota
@@ -189,7 +208,7 @@ def test_a_list_is_read_page_by_page_and_then_waits_with_its_old_link() -> None:
     chain = resting("F", listing=FIRST)
     of = cursor(chain, over_quota=True)
     found = told(of, listed(came("a", 20), ended=False))
-    more = replace(chain, listing=NEXT, alone=True, rows=1, oldest_s=20.0, seen_s=CHANGED_S, received_s=20.0)
+    more = replace(chain, listing=NEXT, alone=True, rows=1, oldest_s=20.0, received_s=20.0)
     assert found == Answered(cursor(more, over_quota=True), [("F", came("a", 20), True)])
     found = told(found.cursor, listed())
     assert found == Answered(cursor(replace(more, listing="", alone=False, read=True), over_quota=True))
@@ -201,9 +220,7 @@ def test_a_list_in_place_of_a_walk_ends_with_what_is_wanted_and_leaves_a_floor()
     found = told(of, listed(came("a", 20), ended=False)).cursor
     assert (found.chains[0].listing, found.chains[0].origin, found.walked) == (NEXT, BACKFILL, 4)
     found = told(found, listed(came("b", 10), ended=False)).cursor
-    after = Chain(
-        "F", origin=RESYNC, oldest_s=10.0, floor_s=10.0, seen_s=CHANGED_S, received_s=20.0, pass_=1, read=True
-    )
+    after = Chain("F", origin=RESYNC, oldest_s=10.0, floor_s=10.0, received_s=20.0, pass_=1, read=True)
     assert found == cursor(after, over_quota=True, wanted=3, walked=5)
     everything = told(replace(of, wanted=None), listed(came("a", 20), ended=False)).cursor
     assert everything.chains[0].listing == NEXT

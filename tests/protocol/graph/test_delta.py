@@ -233,3 +233,9 @@ def test_rows_that_nobody_can_order_have_to_be_read(first: bool, then: bool) -> 
     assert taken(("A", full(1), first), ("A", full(1, isRead=True), then)) == read
     assert taken(("A", full(1), first), ("B", full(2), then)) == read
     assert taken(("A", full(1), first), ("B", full(1), then), ("C", full(3), True)) == read
+
+
+@pytest.mark.parametrize(("removed", "left"), [({"reason": "changed"}, True), ({}, True), (None, False)])
+def test_a_removal_that_is_null_is_none(removed: object, left: bool) -> None:
+    assert delta.left({"id": "m", "@removed": removed}) is left
+    assert not delta.left({"id": "m"})
