@@ -11,6 +11,7 @@ Happenings: those of plan.py that begin with "hook_".
 """
 
 from collections.abc import Mapping
+from hashlib import sha256
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -21,25 +22,28 @@ from shared.adapters import redis_keys as keys
 from shared.adapters.http_client import HttpClient
 from shared.adapters.redis_deliveries import RedisDeliveries
 from shared.adapters.webhook_sink import WebhookSink
+from shared.core import change
 from shared.core.delivery import LEASE_S, Answer
 from shared.core.errors import BadRequest, ProviderDown, StoreDown
 from shared.delivering import Delivering
 from shared.protocol.wire import Request, Response
 from shared.sync.deliver import Batch, Settled
 from tests.simulation.faults import STORE, Faults
+from tests.simulation.inbox import Came
 from tests.simulation.memory import MemoryClient
 from tests.simulation.plan import SKEW_MAX_S
 from tests.simulation.process import Channel, Process, SkewedClock, latency_s
-from tests.simulation.receiver import TROUBLES, Receiver, Trouble
+from tests.simulation.receiver import OTHER, TROUBLES, URL, Receiver, Trouble
 from tests.simulation.witness import Violation
 
 if TYPE_CHECKING:
     from tests.simulation.run import Simulation
 
-DAY_S = (  # between the pings of a day and a bit more: enough attempts to give a batch up
-    *(15.0, 25.0, 50.0, 100.0, 200.0, 400.0, 800.0),
-    *(1_500.0, 3_700.0, 40_000.0, 45_000.0, 60.0),
-)
+DAY_S = (20.0, 40.0, 80.0, 160.0, 400.0, 1_000.0, 2_500.0, 4_000.0, 80_000.0, 60.0)  # between enough pings to give up
+MARGIN_S = 0.01
+TARGET = keys.target(sha256(URL.encode()).hexdigest()[:16])
+OTHER_FIELDS = ("state", "reauth_required", "epoch", "e0", "provider", "gmail", "user_id", "user-2", "log_bytes", "0")
+LOSABLE = ("delivery", "delivery", "delivering", "readers")
 
 
 class Hook:
@@ -55,6 +59,7 @@ class Hook:
         self.kill_at = 0
         self.pauses: dict[int, float] = {}
         self._dead: set[tuple[str, int]] = set()
+        self._taken: dict[str, tuple[str, float]] = {}
         self._probe: tuple[str, float] = ("", 0.0)
 
     def arm(self, channel: Channel) -> None:
@@ -83,42 +88,50 @@ class Hook:
         if script != scripts.NEXT:
             return
         header = orjson.loads(args[0])
-        target, opened, _ = self.target
-        memory = self.sim.memory
+        account_id, owner = header["account"], header["owner"]
         if settled := header.get("settled"):
             if settled["dead"]:
-                self.sim.faults.met["hook: dead letter"] += 1
-                self._note_dead()
-            if self._probe[0] == header["owner"]:
+                self._note_dead(account_id)
+            if self._taken.get(account_id, ("", 0.0))[0] == owner:
+                del self._taken[account_id]
+            if self._probe[0] == owner:
                 self._probe = ("", 0.0)
-        if answer[0] != "batch":
-            return
-        now_s = self.sim.loop.now_s
-        process.taken_s = now_s
+        if answer[0] == "batch":
+            process.taken_s[account_id] = self.sim.loop.now_s
+            self._took(account_id, owner)
+
+    def _took(self, account_id: str, owner: str) -> None:
+        memory, now_s = self.sim.memory, self.sim.loop.now_s
+        target, opened, _ = TARGET
         if memory.call("EXISTS", opened):
             self._fail("a batch was taken while the breaker is open")
+        other, at_s = self._taken.get(account_id, (owner, 0.0))
+        if other != owner and now_s < at_s + LEASE_S - MARGIN_S:
+            self._fail(f"{owner} took what {other} is delivering")
+        self._taken[account_id] = (owner, now_s)
         if "opened" in memory.hash(target):
-            owner, at_s = self._probe
-            if owner not in ("", header["owner"]) and now_s < at_s + LEASE_S:
-                self._fail("two probe the receiver at once")
-            self._probe = (header["owner"], now_s)
+            other, at_s = self._probe
+            if other not in ("", owner) and now_s < at_s + LEASE_S - MARGIN_S:
+                self._fail(f"{owner} probes the receiver, and {other} does")
+            self._probe = (owner, now_s)
 
-    def _note_dead(self) -> None:
-        for _, _, fields in self.sim.memory.stream(keys.of(self.sim.account_id, "dead")):
+    def _note_dead(self, account_id: str) -> None:
+        self.sim.faults.met["hook: dead letter"] += 1
+        for _, _, fields in self.sim.memory.stream(keys.of(account_id, "dead")):
             letter = dict(zip(fields[::2], fields[1::2], strict=True))
             places = range(int(letter["first"]), int(letter["last"]) + 1)
             self._dead.update((letter["epoch"], place) for place in places)
 
-    def explains(self, epoch: str, missing: range) -> bool:
+    def explains(self, came: Came, missing: range) -> bool:
         """Whether each of these places is a dead letter, or not kept any more."""
-        sim = self.sim
-        rows = sim.memory.stream(keys.of(sim.account_id, "log"))
-        if epoch != sim.account.get("epoch") or not rows:
+        memory = self.sim.memory
+        rows = memory.stream(keys.of(came.account_id, "log"))
+        if came.epoch != memory.hash(keys.of(came.account_id, "account")).get("epoch") or not rows:
             return True
-        return all(place < rows[0][0] or (epoch, place) in self._dead for place in missing)
+        return all(place < rows[0][0] or (came.epoch, place) in self._dead for place in missing)
 
-    def sent(self, process: Process) -> None:
-        age_s = self.sim.loop.now_s - process.taken_s
+    def sent(self, process: Process, batch_id: str) -> None:
+        age_s = self.sim.loop.now_s - process.taken_s[batch_id.rsplit("_", 2)[0]]
         if age_s > LEASE_S:
             self._fail(f"a batch was sent {age_s:.0f} s after it was taken")
 
@@ -144,9 +157,22 @@ class Hook:
         self.pauses = {dice.randint(1, 8): dice.choice((8.0, 40.0, 70.0))}
 
     def lose(self, dice: Random) -> None:
-        self.sim.faults.met["lost_delivery"] += 1
-        self.sim.note("fault", "Redis loses delivery")
-        self.sim.memory.call("DEL", keys.of(self.sim.account_id, "delivery"))
+        name = dice.choice(LOSABLE)
+        self.sim.faults.met[f"lost_{name}"] += 1
+        self.sim.note("fault", f"Redis loses {name}")
+        self.sim.memory.call("DEL", keys.of(self.sim.account_id, name))
+        if name == "delivering":
+            self._taken.clear()
+
+    def other(self, dice: Random) -> None:
+        """The log of another mailbox, whose grant is lost, says something."""
+        memory, now_ms, of = self.sim.memory, int(self.sim.now_s() * 1000), keys.of(OTHER, "account")
+        memory.call("HSET", of, *OTHER_FIELDS)
+        for _ in range(dice.choice((1, 2, 5))):
+            seq = memory.call("HINCRBY", of, "seq", "1")
+            entry = change.entry("alert.raised" if seq % 2 else "alert.cleared", {"alert": "stale", "detail": None})
+            memory.call("XADD", keys.of(OTHER, "log"), f"{seq}-{now_ms}", "e", entry)
+        memory.call("ZADD", keys.UNDELIVERED, "NX", str(now_ms), OTHER)
 
     def two(self, dice: Random) -> None:
         """Two instances are pinged at once."""
@@ -157,7 +183,7 @@ class Hook:
         """A person asks for a redelivery: from the dead letters on, or from somewhere."""
         epoch, end = self.sim.account.get("epoch", ""), int(self.sim.account.get("seq", "0"))
         after = dice.choice((None, f"{epoch}.{dice.randint(0, end)}", f"{epoch}.{max(0, end - 1)}"))
-        self.sim.start(dice, lambda process: self._redeliver(process, after))
+        self.sim.start(dice, lambda process: self._redeliver(process, self.sim.account_id, after))
 
     def day(self, dice: Random) -> None:
         """Something that is in the log, or comes next, is poison to the receiver, for more than a day."""
@@ -176,58 +202,61 @@ class Hook:
 
         self.sim.start(dice, pings)
 
-    async def _redeliver(self, process: Process, after: str | None) -> str:
+    async def _redeliver(self, process: Process, account_id: str, after: str | None) -> str:
         try:
-            await process.redeliver(self.sim.account_id, after)
+            await process.redeliver(account_id, after)
         except BadRequest as error:
             return error.slug
         return f"redelivers from {after or 'the dead letters on'}"
 
     # --- the end
 
-    @property
-    def target(self) -> tuple[str, str, str]:
-        found = self.sim.memory.call("KEYS", "td:target:*")
-        name = ":".join(found[0].split(":")[:3]) if found else "td:target:none"
-        return name, f"{name}:open", f"{name}:probe"
-
     def end(self) -> None:
         self.faults.end()
         self.receiver.mend()
         self.kill_at, self.pauses = 0, {}
 
+    @property
+    def _logs(self) -> dict[str, int]:
+        """Accounts, and the ends of their logs."""
+        memory = self.sim.memory
+        fields = {each: memory.hash(keys.of(each, "account")) for each in (self.sim.account_id, OTHER)}
+        return {each: int(of["seq"]) for each, of in fields.items() if of}
+
     async def help(self, process: Process) -> None:
         """What only a person can end: a pause, and what was given up."""
         memory = self.sim.memory
-        if "gone" in memory.hash(self.target[0]) or memory.stream(keys.of(self.sim.account_id, "dead")):
-            self.sim.note("person", await self._redeliver(process, None))
-            await process.delivering.idle()
+        for account_id in self._logs:
+            if "gone" in memory.hash(TARGET[0]) or memory.stream(keys.of(account_id, "dead")):
+                self.sim.note("person", await self._redeliver(process, account_id, None))
+                await process.delivering.idle()
 
     def waits_s(self) -> float:
-        """Until the delivery is to be tried again; 0 where nothing is left to do."""
-        score = self.sim.memory.call("ZSCORE", keys.UNDELIVERED, self.sim.account_id)
-        return (
-            0.0
-            if score is None or not self.events_max
-            else max(1.0, float(score) / 1000 - self.sim.now_s() + SKEW_MAX_S)
-        )
+        """Until everything may have been delivered; 0 where nothing is left to do."""
+        if not self.events_max:
+            return 0.0
+        scores = [self.sim.memory.call("ZSCORE", keys.UNDELIVERED, each) for each in self._logs]
+        return max((self._until_s(float(score)) for score in scores if score), default=0.0)
+
+    def _until_s(self, at_ms: float) -> float:
+        return max(1.0, at_ms / 1000 - self.sim.now_s() + SKEW_MAX_S)
 
     def check(self) -> None:
-        sim, of = self.sim, self.sim.account_id
-        memory, (target, opened, probe) = sim.memory, self.target
-        stands, log_end = memory.hash(target), int(sim.account["seq"])
-        for what, wrong in {
-            "nothing is undelivered": memory.call("ZSCORE", keys.UNDELIVERED, of) is not None,
-            "the delivery's lease is free": memory.call("EXISTS", keys.of(of, "delivering")),
-            "the target's breaker is closed": memory.call("EXISTS", opened, probe) or stands.keys() - {"said"},
-            "nothing is a dead letter": memory.stream(keys.of(of, "dead")),
-            "nobody is told that the webhook is behind": "webhook_behind" in sim.witness.fold.alerts,
-            "the position is the log's end": memory.hash(keys.of(of, "delivery")).get("position", str(log_end))
-            != str(log_end),
-            "the receiver has everything": self.receiver.lacks or self.receiver.last != log_end,
-        }.items():
-            if wrong:
-                raise Violation(f"at the end it does not hold that {what}")
+        memory, (target, opened, probe) = self.sim.memory, TARGET
+        self._hold("the target's breaker is closed", not memory.call("EXISTS", opened, probe))
+        self._hold("the target is neither failing nor paused", memory.hash(target).keys() <= {"said"})
+        self._hold("the webhook is not behind", "webhook_behind" not in self.sim.witness.fold.alerts)
+        for account_id, end in self._logs.items():
+            inbox, position = self.receiver.inbox(account_id), memory.hash(keys.of(account_id, "delivery"))
+            self._hold("nothing is undelivered", memory.call("ZSCORE", keys.UNDELIVERED, account_id) is None)
+            self._hold("the delivery's lease is free", not memory.call("EXISTS", keys.of(account_id, "delivering")))
+            self._hold("nothing is a dead letter", not memory.stream(keys.of(account_id, "dead")))
+            self._hold("the position is the log's end", position.get("position", str(end)) == str(end))
+            self._hold("the receiver has everything", not inbox.lacks and inbox.last == end)
+
+    def _hold(self, what: str, holds: bool) -> None:
+        if not holds:
+            raise Violation(f"at the end it does not hold that {what}")
 
 
 class HookHttp(HttpClient):
@@ -251,7 +280,7 @@ class HookHttp(HttpClient):
         hook, process, channel = self._hook, self._process, self._process.posting
         loop = hook.sim.loop
         process.step(channel)
-        hook.sent(process)
+        hook.sent(process, request.headers["webhook-id"])
         await loop.wait(latency_s(channel.dice))
         response = await hook.receiver.post(base_url, request, tls_name, timeout_s)
         if hook.sim.tracing:

@@ -77,6 +77,7 @@ HOOK_KINDS: dict[str, int] = {
     "hook_pause": 5,
     "hook_again": 4,
     "hook_two": 4,
+    "hook_other": 4,
     "hook_lose": 1,
     "hook_day": 2,
 }
@@ -114,7 +115,7 @@ def plan(provider: str, seed: int, *, hook: bool = True) -> Plan:
 
 def _hooked(plan: Plan, dice: Random) -> Plan:
     strewn = []
-    for kind in dice.choices(tuple(HOOK_KINDS), tuple(HOOK_KINDS.values()), k=dice.choice((3, 6, 12))):
+    for kind in dice.choices(tuple(HOOK_KINDS), tuple(HOOK_KINDS.values()), k=dice.choice((2, 5, 9))):
         at_s = dice.choice(plan.happenings).at_s + dice.choice((0.0, 0.1, 1.0, 60.0)) * dice.random()
         strewn.append(Happening(round(at_s, 3), kind, dice.getrandbits(32)))
     happenings = sorted((*plan.happenings, *strewn), key=lambda happening: happening.at_s)

@@ -82,7 +82,7 @@ class Process(Wiring):
         self.of = Invocation("", sim.loop.now_s)
         self.syncing = Channel(sim.dice, sim.faults)
         self.posting = Channel(sim.hook.dice, sim.hook.faults)
-        self.taken_s = 0.0
+        self.taken_s: dict[str, float] = {}
         self.escaped: Exception | None = None
         self._thaws_s = 0.0
         self._dead = False

@@ -1,12 +1,8 @@
-"""The app behind the webhook, in memory: what it takes it checks, and folds as an app does that must not go wrong.
+"""The app behind the webhook, in memory: what must hold of everything that it is sent.
 
     a post      comes to its address, by its name and path, signed with its secret over these bytes, a moment ago
     a batch     the range of one account's log that its id names; no id ever stands for two contents
-    an event    is applied, in order; one of those that came without a gap was had before, and is dropped
-    a gap       only where a batch is a dead letter, or the log was trimmed; what has missed something is whole again
-                    when the gap is filled     from there on everything is applied again, in order (a redelivery)
-                    when a snapshot is over    that had no gap itself
-    an epoch    begins at 1; nothing of the one before it comes behind it
+    a gap       only where a batch is a dead letter, or the log was trimmed
 
 In trouble, it does not answer, answers late, or with what is no 2xx, for a while or to some requests only.
 
@@ -19,12 +15,12 @@ import hmac
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import orjson
 
 from shared.protocol.wire import Request, Response
-from tests.simulation.fold import Excluded, Fold
+from tests.simulation.inbox import Came, Inbox
 from tests.simulation.plan import SKEW_MAX_S
 
 if TYPE_CHECKING:
@@ -36,6 +32,7 @@ KEY = b"k" * 32
 SECRETS = ("whsec_" + base64.b64encode(KEY).decode(), "whsec_" + base64.b64encode(b"o" * 32).decode())
 ADDRESSES = {"93.184.216.34": "https://93.184.216.34:8443", "2606:2800:21f::8": "https://[2606:2800:21f::8]:8443"}
 PRIVATE = "10.0.0.8"
+OTHER = "another"  # a mailbox of which nothing is simulated but its log
 LATE_MAX_S = 2 * SKEW_MAX_S + 25.0  # between the signing clock and this one: a slow connection
 OF_NAMES = ("no_name", "slow_name", "private")
 TROUBLES = (
@@ -59,19 +56,8 @@ class Receiver:
     dice: Random
     trouble: Trouble = field(default_factory=Trouble)
     refused_to: tuple[str, int] = ("", 0)
-    fold: Fold = field(init=False)
-    epoch: str = ""
-    whole_to: int = 0
-    last: int = 0
-    furthest: int = 0
-    unnamed: bool = False  # an epoch has begun, and no snapshot of it was seen yet
-    _hole: bool = False  # something between `whole_to` and `furthest` has not come
-    _snapshot: bool = False  # one that was seen whole so far
-    _ended: set[str] = field(default_factory=set)
+    inboxes: dict[str, Inbox] = field(default_factory=dict)
     _contents: dict[str, bytes] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.fold = Fold(whole=False, ends=lambda _, folder_id: self.sim.box.ends_promise(folder_id))
 
     def fail(self, what: str) -> None:
         self.sim.witness.fail(f"the webhook: {what}")
@@ -110,10 +96,11 @@ class Receiver:
             return None
         if kind in ("", "lost", "slow_taken"):
             batch = self._batch(request)
-            if batch[1:] <= self.refused_to and batch[1] == self.refused_to[0]:
+            epoch, place = self.refused_to
+            if batch.epoch == epoch and batch.first <= place:
                 self.sim.faults.met["hook: poison"] += 1
                 return Response(422, {}, b"")
-            self._take(*batch)
+            self._take(batch)
             return None if kind else Response(self.dice.choice((200, 202, 204)), {}, b"")
         status = {"redirect": self.dice.choice((301, 307))}.get(kind) or int(kind)
         return Response(status, self._asks_to_wait() if kind in ("503", "429") else {}, b"")
@@ -148,64 +135,30 @@ class Receiver:
         if self._contents.setdefault(name, digest) != digest:
             self.fail(f"{name} stands for two contents")
 
-    def _batch(self, request: Request) -> tuple[list[dict[str, Any]], str, int]:
-        """Its events; the epoch and the first place that its id names."""
+    def _batch(self, request: Request) -> Came:
         events = orjson.loads(request.body or b"")
         account_id, epoch, places = request.headers["webhook-id"].rsplit("_", 2)
         first, last = (int(each) for each in places.split("-"))
         named = [f"{account_id}.{epoch}.{place}" for place in range(first, last + 1)]
-        if account_id != self.sim.account_id or [event["id"] for event in events] != named:
+        if account_id not in (self.sim.account_id, OTHER) or [event["id"] for event in events] != named:
             self.fail(f"{request.headers['webhook-id']} brings {[event['id'] for event in events]}")
         for event in events:
             self._is_the_same(event["id"], orjson.dumps(event))
-        return events, epoch, first
+        return Came(account_id, epoch, first, events)
 
-    # --- what it makes of it
+    def _take(self, came: Came) -> None:
+        inbox = self.inbox(came.account_id)
+        passed_over = inbox.missing(came)
+        if passed_over:
+            self.sim.faults.met["hook: gap"] += 1
+            if not self.sim.hook.explains(came, passed_over):
+                self.fail(f"{passed_over.start} to {passed_over.stop - 1} were passed over")
+        self.sim.faults.met["hook: again"] += came.epoch == inbox.epoch and came.first <= inbox.furthest
+        wrong = inbox.take(came, first_epoch=came.account_id == OTHER or self.sim.witness.epochs == 1)
+        if wrong:
+            self.fail(wrong)
 
-    def _take(self, events: list[dict[str, Any]], epoch: str, first: int) -> None:
-        if epoch != self.epoch:
-            self._begin(epoch)
-        met, missing = self.sim.faults.met, range(self.furthest + 1, first)
-        if missing:
-            met["hook: gap"] += 1
-            if not self.sim.hook.explains(epoch, missing):
-                self.fail(f"{missing.start} to {missing.stop - 1} were passed over")
-        met["hook: again"] += first <= self.furthest
-        for place, event in enumerate(events, first):
-            if place > self.whole_to:
-                self._apply(place, event["type"].removeprefix("tidemark."), event["data"])
-
-    def _begin(self, epoch: str) -> None:
-        if epoch in self._ended:
-            self.fail(f"something of the epoch {epoch} came behind {self.epoch}")
-        if self.epoch:
-            self._ended.add(self.epoch)
-        if self.sim.witness.epochs > 1:
-            self.fold.begin_epoch()
-            self.unnamed = True
-        self.epoch, self.whole_to, self.last, self.furthest = epoch, 0, 0, 0
-        self._snapshot = self._hole = False
-
-    def _apply(self, place: int, kind: str, data: dict[str, Any]) -> None:
-        fold = self.fold
-        if place != self.last + 1:
-            self._snapshot, fold.named = False, None
-            self._hole = self._hole or place > self.whole_to + 1
-        fold.missed = self.lacks or place <= self.furthest
-        try:
-            fold.tell(kind, data)
-        except Excluded as error:
-            self.fail(f"{place}: {error}")
-        self.last, self.furthest = place, max(self.furthest, place)
-        if kind == "snapshot.began":
-            self._snapshot = True
-        elif kind == "snapshot.ended" and self._snapshot:
-            self.whole_to, self._snapshot, self._hole, self.unnamed = place, False, False, False
-        if place == self.whole_to + 1:
-            self.whole_to = place
-            self._hole = self._hole and place < self.furthest
-
-    @property
-    def lacks(self) -> bool:
-        """It has not seen everything that it would have to."""
-        return self._hole or self.unnamed
+    def inbox(self, account_id: str) -> Inbox:
+        if account_id not in self.inboxes:
+            self.inboxes[account_id] = Inbox(self.sim.box.ends_promise)
+        return self.inboxes[account_id]

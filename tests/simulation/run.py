@@ -303,8 +303,11 @@ class Simulation:
         self.note(process.name, "syncs")
         ends_s = process.clock.now_s() + self.settings.max_sync_duration
         result = await process.sync(self.plan.provider, self.account_id, ends_s)
-        self.statuses[result["status"]] += 1
+        self.synced(result)
         return result
+
+    def synced(self, result: dict[str, Any]) -> None:
+        self.statuses[result["status"]] += 1
 
     async def _pinged(self, process: Process) -> str:
         return f"swept {[result['status'] for result in await self._swept(process)]}"
@@ -313,7 +316,7 @@ class Simulation:
         self.note(process.name, "is pinged")
         answer = orjson.loads((await process.answer_sync(self.plan.provider, (), {})).body)
         for result in answer["results"]:
-            self.statuses[result["status"]] += 1
+            self.synced(result)
             if result["status"] == "failed":
                 raise Violation(f"{result['reason']} escaped: {process.escaped}") from process.escaped
         return list(answer["results"])
@@ -423,7 +426,7 @@ class Simulation:
         self._compare("the reader", self.reader.state)
         if self.plan.hook:
             self.hook.check()
-            self._compare("the receiver", self.hook.receiver.fold.state)
+            self._compare("the receiver", self.hook.receiver.inbox(self.account_id).fold.state)
 
     def _compare(self, who: str, state: dict[str, dict[str, Any]]) -> None:
         """Everything that was ever emitted, as it is; and everything at or after the floor."""

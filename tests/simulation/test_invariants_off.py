@@ -1,4 +1,4 @@
-"""Each invariant of DESIGN §2 switched off alone: seeds must fail, else the simulation does not look at it.
+"""Each invariant of DESIGN §2 switched off alone, and two of the webhook's: seeds must fail, else none looks at it.
 
 Invariant 8 (no secret in logs, errors, keys, URLs) is not a matter of order; it is proved by planted canaries.
 """
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from shared import wiring
-from shared.adapters import gmail, graph, redis_scripts
+from shared.adapters import gmail, graph, redis_delivery_scripts, redis_scripts
 from shared.adapters.redis_store import RedisStore
 from shared.protocol.gmail import history
 from shared.protocol.gmail.cursor import Reading
@@ -34,11 +34,11 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def without(patch: Patch, script: str, text: str, instead: str = "") -> None:
+def without(patch: Patch, script: str, text: str, instead: str = "", module: Any = redis_scripts) -> None:
     """A script of which a part is missing."""
-    whole = getattr(redis_scripts, script)
+    whole = getattr(module, script)
     assert text in whole
-    patch.setattr(redis_scripts, script, whole.replace(text, instead))
+    patch.setattr(module, script, whole.replace(text, instead))
 
 
 def cursor_before_events(patch: Patch) -> None:
@@ -150,6 +150,17 @@ def no_index(patch: Patch) -> None:
     patch.setattr(RedisStore, "read", blind)
 
 
+def delivered_before_the_answer(patch: Patch) -> None:
+    """The webhook's position moves when a batch is taken, not when the app has it."""
+    until = "redis.call('HSET', delivery, 'until', whole(last))"
+    without(patch, "NEXT", until, "passed(last)", redis_delivery_scripts)
+
+
+def delivered_by_many(patch: Patch) -> None:
+    """Whoever comes delivers."""
+    without(patch, "NEXT", "if held and held ~= h.owner then", "if false then", redis_delivery_scripts)
+
+
 # Provider, what is off, and the first of the SEEDS seeds that are tried: from 0 on it takes up to seventy.
 OFF: tuple[tuple[str, Callable[[Patch], None], int], ...] = (
     ("gmail", cursor_before_events, 30),
@@ -169,6 +180,10 @@ OFF: tuple[tuple[str, Callable[[Patch], None], int], ...] = (
     ("outlook", no_cool_down, 0),
     ("gmail", no_index, 0),
     ("outlook", no_index, 0),
+    ("gmail", delivered_before_the_answer, 0),
+    ("outlook", delivered_before_the_answer, 0),
+    ("gmail", delivered_by_many, 20),
+    ("outlook", delivered_by_many, 20),
 )
 
 

@@ -25,7 +25,7 @@ Source: https://developers.google.com/workspace/gmail/api/guides/sync; rejected:
 message" as first cursor, which in a quiet mailbox has expired already (gauteh/lieer#301).
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -168,7 +168,7 @@ _NAMES = {kind: name for name, kind in (*_LIVE.items(), *_BACKFILL.items())}
 
 def encode(cursor: Cursor) -> str:
     def tagged(part: Live | Backfill) -> list[Any]:
-        return [_NAMES[type(part)], asdict(part)]
+        return [_NAMES[type(part)], part]
 
     backfill = tagged(cursor.backfill) if cursor.backfill else None
     return orjson.dumps([tagged(cursor.live), backfill, cursor.wanted, cursor.floor_s]).decode()

