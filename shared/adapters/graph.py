@@ -68,8 +68,9 @@ class Graph:
     async def profile(self, access_token: str) -> tuple[str, tuple[str, ...]]:
         """The mailbox's address; where only what arrives from now on is wanted, the ids of what has just arrived."""
         me = await self._ask(Request("GET", delta.ROOT, (("$select", "id,mail,userPrincipalName"),)), access_token)
-        address = me.get("mail") or me.get("userPrincipalName")
-        if not isinstance(address, str):
+        named = (me.get(name) for name in ("mail", "userPrincipalName"))  # an account without Exchange mail has no mail
+        address = next((text for text in named if isinstance(text, str) and text), None)
+        if address is None:
             raise ContractBroken("the profile has no address")
         return address, await self._just_arrived(access_token) if self._settings.initial_sync_messages == 0 else ()
 

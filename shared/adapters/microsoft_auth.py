@@ -7,10 +7,7 @@
     anything else, unreadable, no answer, 429, 5xx                ProviderDown
 
 msal is synchronous and imports requests (80 ms): it is imported at the first use and runs in a thread. Its HTTP is
-ours, which answers four of its traps: it has no time-outs; it logs whole answers that are not JSON; it refuses http
-authorities (a stand-in's origin is put in on the wire only); and its http_cache repeats a refusal for 60 s from memory
-(each call gets a fresh one, discovery documents are kept here for a day instead). While a token is still valid, trouble
-with refreshing it early is no trouble.
+ours (microsoft_wire.py). While a token is still valid, trouble with refreshing it early is no trouble.
 
 Scopes are matched literally and case-sensitively in msal's cache: exactly `SCOPES`, always.
 
@@ -24,16 +21,15 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlencode, urlsplit
 
 import orjson
 
 from shared.adapters.http_client import Blocking, HttpClient
-from shared.adapters.oauth import BLOCKED_MAX_S, BODY_BYTES_MAX, TIMEOUT_S, AppMisconfigured, ScopeMissing, json_object
+from shared.adapters.microsoft_wire import Wire
+from shared.adapters.oauth import BLOCKED_MAX_S, BODY_BYTES_MAX, TIMEOUT_S, AppMisconfigured, ScopeMissing
 from shared.config import Settings
 from shared.core.errors import AuthorizationLost, BadRequest, ContractBroken, ProviderDown, TidemarkError
-from shared.protocol.status import retry_after_s, safe_reason
-from shared.protocol.wire import Request
+from shared.protocol.status import safe_reason
 
 if TYPE_CHECKING:
     import msal
@@ -42,10 +38,6 @@ SCOPES = ["Mail.Read", "User.Read"]
 NEEDED_SCOPES = {"Mail.Read": {"mail.read", "mail.readwrite"}, "User.Read": {"user.read", "user.readwrite"}}
 GRANT_ERRORS = frozenset({"invalid_grant", "interaction_required", "consent_required"})
 APP_ERRORS = frozenset({"invalid_client", "unauthorized_client"})
-MICROSOFT = "https://login.microsoftonline.com"
-DISCOVERY_S = 86_400.0
-RETRIED = frozenset({408, 429})
-Pairs = Mapping[str, str] | None
 T = TypeVar("T")
 
 
@@ -82,7 +74,7 @@ async def acquire(
     `force_refresh`: after a 401. Raises AuthorizationLost, AppMisconfigured, ProviderDown.
     """
 
-    def work(wire: "_Wire") -> Acquired:
+    def work(wire: Wire) -> Acquired:
         cache = _cache(cache_blob)
         app = _app(settings, wire, cache)
         result = None
@@ -92,7 +84,7 @@ async def acquire(
             )
         if result is None and refresh_token:
             result = app.acquire_token_by_refresh_token(refresh_token, SCOPES)
-        if result is None:
+        if result is None:  # the cache has no refresh token: an answer that says nothing has been raised by the wire
             raise AuthorizationLost("no_token")
         return _acquired(result, app, cache)
 
@@ -109,7 +101,7 @@ async def start_flow(
 ) -> Flow:
     """Begins a consent (PKCE S256, state and nonce are msal's); the answer comes as a POSTed form, or as a query."""
 
-    def work(wire: "_Wire") -> Flow:
+    def work(wire: Wire) -> Flow:
         app = _app(settings, wire, _cache(None))
         if not by_form:  # msal warns of it, on stderr: over http a posted form would come without the cookie
             warnings.filterwarnings("ignore", "response_mode=", UserWarning)
@@ -125,7 +117,7 @@ async def finish_flow(
 ) -> Acquired:
     """The tokens for a posted form. BadRequest: refused, forged or too late, the person has to start again."""
 
-    def work(wire: "_Wire") -> Acquired:
+    def work(wire: Wire) -> Acquired:
         cache = _cache(None)
         app = _app(settings, wire, cache)
         try:
@@ -147,96 +139,23 @@ async def finish_flow(
     return await _in_a_thread(settings, http, work)
 
 
-async def _in_a_thread(settings: Settings, http: HttpClient | None, work: Callable[["_Wire"], T]) -> T:
+async def _in_a_thread(settings: Settings, http: HttpClient | None, work: Callable[[Wire], T]) -> T:
     if not settings.microsoft_client_id or not settings.microsoft_client_secret:
         raise AppMisconfigured("MICROSOFT_CLIENT_ID and MICROSOFT_CLIENT_SECRET are not set")
     blocking = Blocking(http or HttpClient(), BLOCKED_MAX_S, TIMEOUT_S, BODY_BYTES_MAX)
 
     def mapped() -> T:
-        wire = _Wire(settings, blocking)
+        wire = Wire(settings, blocking)
         try:
             done = work(wire)
         except TidemarkError:
             raise
         except Exception as error:  # msal raises whatever: its own, ValueError, KeyError, RuntimeError, assertions
             raise ProviderDown(f"msal cannot read Microsoft's answer ({type(error).__name__})") from error
-        _discovered.update(wire.discovered)  # what has led to an answer: one bad document would be kept for a day
+        wire.keep_discovered()
         return done
 
     return await asyncio.to_thread(mapped)
-
-
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    """A response, as msal reads it; what it could not read has been raised before."""
-
-    status_code: int
-    text: str
-    headers: Mapping[str, str]
-
-    def raise_for_status(self) -> None:
-        if self.status_code >= 400:
-            raise ProviderDown(f"Microsoft answered {self.status_code}")
-
-
-_discovered: dict[str, tuple[float, _Answer]] = {}  # by URL: until when (monotonic), and the document
-
-
-class _Wire:
-    """msal's `http_client`. Requests go to Microsoft's login hosts, or to the one stand-in, and nowhere else."""
-
-    def __init__(self, settings: Settings, blocking: Blocking) -> None:
-        from msal.authority import WELL_KNOWN_AUTHORITY_HOSTS
-
-        self._blocking = blocking
-        self._hosts = WELL_KNOWN_AUTHORITY_HOSTS
-        self._origin = settings.microsoft_authority_url
-        self._stands_in = urlsplit(self._origin).hostname not in self._hosts
-        self.discovered: dict[str, tuple[float, _Answer]] = {}
-        self.authority = f"{MICROSOFT if self._stands_in else self._origin}/{settings.microsoft_tenant}"
-
-    def real(self, url: str) -> str:
-        """Where a URL of msal's really is."""
-        return self._origin + url.removeprefix(MICROSOFT) if self._stands_in else url
-
-    def get(self, url: str, params: Pairs = None, headers: Pairs = None, **_: Any) -> _Answer:
-        key = f"{self.real(url)}?{urlencode(params or {})}"
-        until_s, answer = _discovered.get(key, (0.0, None))
-        if answer is None or until_s <= time.monotonic():
-            answer = self._answer("GET", url, params, headers, None)
-            if answer.status_code != 200:
-                raise AppMisconfigured(f"Microsoft does not know the tenant ({answer.status_code})")
-            self.discovered[key] = (time.monotonic() + DISCOVERY_S, answer)
-        return answer
-
-    def post(
-        self,
-        url: str,
-        params: Pairs = None,
-        data: Mapping[str, str] | str | None = None,
-        headers: Pairs = None,
-        **_: Any,
-    ) -> _Answer:
-        body = data if isinstance(data, str) else urlencode(data or {})
-        form = {"content-type": "application/x-www-form-urlencoded", **(headers or {})}
-        return self._answer("POST", url, params, form, body.encode())
-
-    def close(self) -> None:
-        """Nothing to close: the client belongs to the event loop."""
-
-    def _answer(self, method: str, url: str, params: Pairs, headers: Pairs, body: bytes | None) -> _Answer:
-        base = urlsplit(url)
-        if base.scheme != "https" or base.hostname not in self._hosts or base.port not in (None, 443):
-            raise ContractBroken("msal was sent to a host that is not Microsoft's")
-        if self._stands_in and not url.startswith(f"{MICROSOFT}/"):
-            raise ContractBroken("the stand-in's discovery leads elsewhere")
-        request = Request(method, self.real(url), tuple((params or {}).items()), headers or {}, body)
-        response = self._blocking.send(self._origin if self._stands_in else f"https://{base.hostname}", request)
-        if response.status >= 500 or response.status in RETRIED:
-            after_s = retry_after_s(response.headers.get("retry-after"), time.time())
-            raise ProviderDown(f"Microsoft's login answered {response.status}", after_s)
-        json_object(response)
-        return _Answer(response.status, response.body.decode(), response.headers)
 
 
 def _cache(blob: str | None) -> "msal.SerializableTokenCache":
@@ -254,7 +173,7 @@ def _cache(blob: str | None) -> "msal.SerializableTokenCache":
     return cache
 
 
-def _app(settings: Settings, wire: _Wire, cache: "msal.SerializableTokenCache") -> "msal.ConfidentialClientApplication":
+def _app(settings: Settings, wire: Wire, cache: "msal.SerializableTokenCache") -> "msal.ConfidentialClientApplication":
     import msal
 
     return msal.ConfidentialClientApplication(

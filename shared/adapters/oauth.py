@@ -19,7 +19,7 @@ from shared.protocol.wire import Request, Response
 TIMEOUT_S = 10.0  # one request to a token endpoint
 BLOCKED_MAX_S = 20.0  # all requests of one call of a library, discovery included
 BODY_BYTES_MAX = 256 * 1024
-EXPIRES_IN_S = 600  # where an answer does not say; expires_in is only recommended (RFC 6749 §5.1)
+EXPIRES_IN_S = 3600  # where an answer does not say (RFC 6749 §5.1 only recommends it); a 401 refreshes sooner
 FORM = {"content-type": "application/x-www-form-urlencoded", "accept": "application/json"}
 
 

@@ -5,7 +5,7 @@ import base64
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -14,7 +14,7 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request as Received
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from infra.emulators.gmail.emulator import GmailEmulator
@@ -48,6 +48,24 @@ def google(served: tuple[GmailEmulator, str]) -> GoogleIdentity:
 @pytest.fixture
 def settings(served: tuple[GmailEmulator, str]) -> Settings:
     return pointing_at(served[1], served[0].settings.client_id, served[0].settings.client_secret)
+
+
+@pytest.fixture(scope="module")
+def saying() -> Iterator[Callable[[Response], Settings]]:
+    """Settings of a token endpoint that says just that, to everyone."""
+    said = Response()
+
+    async def token(request: Received) -> Response:
+        return said
+
+    with Server(Starlette(routes=[Route("/{path:path}", token, methods=["POST"])])) as server:
+
+        def say(answer: Response) -> Settings:
+            nonlocal said
+            said = answer
+            return pointing_at(server.url)
+
+        yield say
 
 
 def pointing_at(url: str, client_id: str = "client", client_secret: str = CLIENT_SECRET) -> Settings:
@@ -187,22 +205,40 @@ async def test_a_wrong_client_blames_no_account(settings: Settings, google: Goog
         (200, b'{"access_token": "t", "expires_in": [1]}'),
         (200, b'{"access_token": "t", "expires_in": 1e300}'),
         (302, b""),
+        (200, b'{"access_token": null, "refresh_token": "1//1"}'),
+        (200, b'{"error": "invalid_grant_of_another_kind"}'),
+        (400, b"{}"),
         (400, b"[]"),
+        (400, b"<html>"),
+        (400, b'{"error": ""}'),
+        (400, b'{"error": "invalid_request"}'),
+        (401, b"{}"),
         (400, b'{"error": {"code": 400}}'),
         (404, b"{}"),
         (500, b'{"error": "internal_failure"}'),
     ],
 )
-async def test_an_answer_that_cannot_be_read_is_an_outage(status: int, body: bytes) -> None:
-    async def token(request: Received) -> Response:
-        return Response(body, status)
+async def test_an_answer_that_cannot_be_read_is_an_outage(
+    saying: Callable[[Response], Settings], status: int, body: bytes
+) -> None:
+    settings = saying(Response(body, status))
+    with pytest.raises(ProviderDown):
+        await google_auth.refresh(settings, "1//0")
+    with pytest.raises(ProviderDown):
+        await google_auth.exchange_code(settings, "code", "v", BACK)
 
-    with Server(Starlette(routes=[Route("/{path:path}", token, methods=["POST"])])) as server:
-        settings = pointing_at(server.url)
-        with pytest.raises(ProviderDown):
-            await google_auth.refresh(settings, "1//0")
-        with pytest.raises(ProviderDown):
-            await google_auth.exchange_code(settings, "code", "v", BACK)
+
+@pytest.mark.parametrize(
+    "more", [{}, {"expires_in": None, "scope": None, "token_type": None}, {"expires_in": "3600", "scope": ""}]
+)
+async def test_the_least_token_answer_will_do(saying: Callable[[Response], Settings], more: dict[str, object]) -> None:
+    settings = saying(JSONResponse({"access_token": "a1", "refresh_token": "1//0"} | more))
+    for found in (
+        await google_auth.refresh(settings, "1//0"),
+        await google_auth.exchange_code(settings, "code", "v", BACK),
+    ):
+        assert (found.token, found.scope) == ("a1", "")
+        assert 3500 < found.expires_at_s - time.time() <= 3600
 
 
 async def test_what_the_token_endpoint_says_of_time_is_kept() -> None:
@@ -224,7 +260,7 @@ async def test_what_the_token_endpoint_says_of_time_is_kept() -> None:
                 await call
             assert down.value.after_s == 7
     assert found.refresh_token == "1//1"
-    assert 500 < found.expires_at_s - time.time() <= 600
+    assert 3500 < found.expires_at_s - time.time() <= 3600
 
 
 async def test_a_token_endpoint_that_hangs_does_not_hold_a_thread_for_long(monkeypatch: pytest.MonkeyPatch) -> None:

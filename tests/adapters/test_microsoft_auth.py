@@ -23,9 +23,9 @@ from starlette.routing import Route
 from infra.emulators.graph.grants import CLIENT_ID, CLIENT_SECRET
 from infra.emulators.microsoft_identity import MicrosoftIdentity
 from infra.emulators.server import Server
-from shared.adapters import microsoft_auth
 from shared.adapters.http_client import HttpClient
 from shared.adapters.microsoft_auth import Acquired, acquire, finish_flow, start_flow
+from shared.adapters.microsoft_wire import Wire
 from shared.adapters.oauth import AppMisconfigured
 from shared.config import Settings, load
 from shared.core.errors import AuthorizationLost, BadRequest, ContractBroken, ProviderDown
@@ -237,7 +237,7 @@ async def test_a_discovery_document_that_led_nowhere_is_not_kept() -> None:
             http = HttpClient()
             with pytest.raises(ProviderDown):
                 await acquire(pointing_at(server.url), None, "refresh-token", http)
-            assert http.requests == 1
+            assert http.requests == 2  # the document again, and a token endpoint that does not take a POST
 
 
 async def test_an_unknown_tenant_is_the_operators_matter() -> None:
@@ -253,7 +253,14 @@ async def test_an_unknown_tenant_is_the_operators_matter() -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"<html>", b"[]", b"{}", b'{"access_token": "t"}', b'{"access_token": "t", "id_token": "x.y"}']
+    "body",
+    [
+        b"<html>",
+        b"[]",
+        b"{}",
+        b'{"access_token": "t", "client_info": "%"}',
+        b'{"access_token": "t", "expires_in": "soon"}',
+    ],
 )
 async def test_an_answer_that_cannot_be_read_is_no_lost_authorization(
     body: bytes, caplog: pytest.LogCaptureFixture
@@ -279,7 +286,7 @@ async def test_discovery_is_asked_for_once_a_day(settings: Settings, identity: M
 
 def test_real_microsoft_is_not_rewritten(settings: Settings) -> None:
     for authority in ("https://login.microsoftonline.com", "https://login.microsoftonline.us"):
-        wire = microsoft_auth._Wire(replace(settings, microsoft_authority_url=authority), None)  # type: ignore[arg-type]
+        wire = Wire(replace(settings, microsoft_authority_url=authority), None)  # type: ignore[arg-type]
         assert wire.authority == f"{authority}/common"
         assert wire.real(f"{authority}/x") == f"{authority}/x"
 
