@@ -1,9 +1,10 @@
 """msal's HTTP, over ours: to Microsoft's login hosts, or to the one stand-in, and nowhere else.
 
     answer                    of Microsoft's hosts                  of a stand-in (any other MICROSOFT_AUTHORITY_URL)
-    discovery document        as it is                              its endpoints, if at its own origin or Microsoft's
-    none, or none in it       AppMisconfigured: no such tenant      Microsoft's own paths, at its origin
-    token                     completed by what RFC 6749 lets out (`_completed`)
+    discovery document        as it is                              its endpoints; elsewhere than at its own origin, or
+                                                                    Microsoft's, they are refused: ContractBroken
+    none                      AppMisconfigured: no such tenant      Microsoft's paths, at its own origin
+    token                     completed by what RFC 6749 leaves out (`_completed`)
     an OAuth error            msal's to read, and microsoft_auth's to map
     neither                   ProviderDown: it says nothing about the grant, which msal would take for "nothing cached"
 
