@@ -14,7 +14,7 @@ SECRET = re.compile(r"(^|_)(secret|token|mac|hmac|digest|signature|password|nonc
 HARMLESS = {
     "shared/adapters/access.py: token == self._token": "both are ours: has another task replaced it meanwhile?",
     "shared/adapters/google_auth.py: rotated not in ('', refresh_token)": "what Google sent with what it was sent",
-    "shared/protocol/gmail/history.py: token == before": "page tokens, both Google's: does a page name itself as the next?",
+    "shared/protocol/gmail/history.py: token == before": "page tokens: does a page name itself as the next?",
     "shared/protocol/graph/known.py: digest != getattr(before, name)": "digests of messages, for finding changes",
 }
 
