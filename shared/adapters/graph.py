@@ -127,7 +127,8 @@ class Graph:
         return subscription.end(fields["watch_id"]) if fields.get("watch_id") else None
 
     def transport(self, access: Access, *, for_readers: bool = False) -> GraphTransport:
-        return GraphTransport(self._http, self._settings, access, READERS if for_readers else IN_FLIGHT_MAX)
+        permits = READERS if for_readers else IN_FLIGHT_MAX
+        return GraphTransport(self._http, self._settings, access, self._clock, permits)
 
     def stream(self, fields: Mapping[str, str]) -> GraphStream:
         return GraphStream(self._mailbox(fields, self._reading))

@@ -3,7 +3,8 @@
     in flight     a mailbox takes 4 requests at a time, a batch counts its parts: the lease holder has two, or one batch
     next page     fetched as soon as a page names it, while that page is being stored; it takes a permit like any other
     page size     halved after a 504 or a time-out, down to 5 the second time in a row; doubled after 10 fine pages
-    403 denied    asked once more with nothing else in flight, before it is believed (a burst is refused like that)
+    403 denied    asked once more with nothing else in flight, before it is believed (a burst is refused like that);
+                  a batch is a burst itself: instead of it the inbox is asked for, and if that is fine, it was too much
     refused       nothing is sent before the time that the mailbox was told, whichever of its requests was told
     every call    client-request-id; Prefer as the protocol wrote it; no redirects, `Location` is not looked at
 
@@ -29,7 +30,10 @@ from shared.adapters.http_client import HttpClient
 from shared.config import Settings
 from shared.core.errors import ProviderDown, TidemarkError
 from shared.protocol.graph import batch, refusal
+from shared.protocol.graph.delta import ROOT
+from shared.protocol.status import Kind
 from shared.protocol.wire import Request, Response
+from shared.sync.ports import Clock
 
 BODY_BYTES_MAX = 64 * 1024 * 1024
 IN_FLIGHT_MAX = 2  # of a mailbox's four: one more is for readers, one for what others do (facts A2)
@@ -37,6 +41,7 @@ READERS = 1  # in flight, of all readers: who has the permit (sync/reading.py)
 PAGE_SIZE_MIN = 5
 FINE_PAGES = 10
 SIZE = re.compile(r"odata\.maxpagesize=\d+")
+ONE_READ = Request("GET", f"{ROOT}/mailFolders/inbox", (("$select", "id"),))
 NEXT_LINK = re.compile(rb'"@odata\.nextLink":"([^"\\]+)"')
 
 
@@ -92,14 +97,18 @@ class PageSize:
 
 
 class Refusal:
-    """What the mailbox was told to wait for, whoever was told: pages fetched ahead, and chains side by side."""
+    """What the mailbox was told to wait for, whoever was told: pages fetched ahead, and chains side by side.
+
+    `now_s` is the time of day: a refusal may name one.
+    """
 
     def __init__(self) -> None:
         self._response = Response(429, {}, b"")
         self._until_s = 0.0
 
     def note(self, response: Response, now_s: float) -> None:
-        wait_s = refusal.read(response, 0.0).retry_after_s
+        status = refusal.read(response, now_s)
+        wait_s = status.retry_after_s if status.kind in (Kind.THROTTLED, Kind.DOWN) else None
         if wait_s and now_s + wait_s > self._until_s:
             self._response, self._until_s = response, now_s + wait_s
 
@@ -117,10 +126,11 @@ class Refusal:
 class GraphTransport:
     """One mailbox's requests, with the count of an invocation."""
 
-    def __init__(self, http: HttpClient, settings: Settings, access: Access, permits: int) -> None:
+    def __init__(self, http: HttpClient, settings: Settings, access: Access, clock: Clock, permits: int) -> None:
         self._http = http.counted()
         self._origin = settings.graph_api_url
         self._access = access
+        self._clock = clock
         self._token = ""
         self._in_flight = InFlight(min(permits, settings.outlook_max_parallel_pages))
         self._page_size = PageSize(settings.outlook_page_size)
@@ -139,8 +149,9 @@ class GraphTransport:
             alone = request.path == batch.PATH
             everything = self._in_flight.permits
             response = await self._send(request, everything if alone else 1, ends_s)
-            if not alone and refusal.is_burst(response):
-                response = await self._send(request, everything, ends_s)
+            if refusal.is_burst(response):
+                again = await self._send(ONE_READ if alone else request, everything, ends_s)
+                response = replace(response, status=429) if alone and not refusal.is_burst(again) else again
         self._fetch_next(request, response, ends_s)
         return response
 
@@ -161,7 +172,8 @@ class GraphTransport:
         found = NEXT_LINK.search(response.body) if response.status == 200 and request.path != batch.PATH else None
         link = found[1].decode("ascii", "replace") if found else ""
         paged = SIZE.search(request.headers.get("prefer", ""))
-        if not paged or not link.startswith(f"{self._origin}/v1.0/") or self._in_flight.permits < IN_FLIGHT_MAX:
+        elsewhere = not link.startswith(f"{self._origin}/v1.0/") or link == request.path
+        if not paged or elsewhere or self._in_flight.permits < IN_FLIGHT_MAX:
             return
         following = Request("GET", link, headers=request.headers)
         task = asyncio.create_task(self._send(following, 1, ends_s))
@@ -175,7 +187,7 @@ class GraphTransport:
             left_s = ends_s - asyncio.get_running_loop().time()
             if left_s <= 0:
                 raise ProviderDown("no time is left for another request")
-            if refused := self._refusal.still(asyncio.get_running_loop().time()):
+            if refused := self._refusal.still(self._clock.now_s()):
                 return refused
             try:
                 response = await exchange(self._http, self._origin, self._page_size.put(request), self._token, left_s)
@@ -183,7 +195,7 @@ class GraphTransport:
                 if paged:
                     self._page_size.failed()
                 raise
-        self._refusal.note(response, asyncio.get_running_loop().time())
+        self._refusal.note(response, self._clock.now_s())
         if paged and response.status == 504:
             self._page_size.failed()
         elif paged and response.status == 200:
@@ -193,7 +205,7 @@ class GraphTransport:
     async def settle(self) -> float:
         await asyncio.gather(*(task for _, task in self._ahead.values()), return_exceptions=True)
         self._ahead.clear()
-        return self._refusal.left_s(asyncio.get_running_loop().time())
+        return self._refusal.left_s(self._clock.now_s())
 
     async def refresh(self) -> None:
         await self._access.refused(self._token)

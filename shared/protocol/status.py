@@ -19,6 +19,7 @@ from enum import Enum
 from shared.core.errors import AccessExpired, AuthorizationLost, ContractBroken, NotFound, ProviderDown, Throttled
 
 REASON_CHARACTERS_MAX = 64
+RETRY_AFTER_S_MAX = 86400.0  # no answer may silence a mailbox for longer
 
 
 class Kind(Enum):
@@ -68,14 +69,19 @@ def safe_reason(text: object) -> str:
     return kept[:REASON_CHARACTERS_MAX]
 
 
-def retry_after_s(value: str | None, now_s: float) -> float | None:
-    """Seconds to wait from a Retry-After header (delta seconds or an HTTP date); None for none or nonsense."""
+def retry_after_s(value: str | None, now_s: float | None) -> float | None:
+    """Seconds to wait from a Retry-After header (delta seconds or an HTTP date); None for none or nonsense.
+
+    `now_s`: seconds since the epoch; where it is not known, neither is a date's wait.
+    """
     if value is None:
         return None
     text = value.strip()
-    if text.isascii() and text.isdigit() and len(text) <= 9:
-        return float(text)
+    if text.isascii() and text.isdigit():
+        return min(float(text), RETRY_AFTER_S_MAX)
+    if now_s is None:
+        return None
     try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - now_s)
+        return min(max(0.0, parsedate_to_datetime(text).timestamp() - now_s), RETRY_AFTER_S_MAX)
     except (ValueError, TypeError, IndexError, OverflowError):
         return None

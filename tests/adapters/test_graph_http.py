@@ -8,6 +8,7 @@ import pytest
 from starlette.responses import JSONResponse, Response
 
 from infra.emulators.server import Server
+from shared.adapters.clock import SystemClock
 from shared.adapters.graph_http import GraphTransport
 from shared.adapters.http_client import HttpClient
 from shared.protocol.wire import Request
@@ -50,7 +51,7 @@ def pages() -> Pages:
 @pytest.fixture
 def transport(pages: Pages) -> Iterator[GraphTransport]:
     with Server(pages) as server:
-        yield GraphTransport(HttpClient(), settings(GRAPH_API_URL=server.url), Grant(), 2)  # type: ignore[arg-type]
+        yield GraphTransport(HttpClient(), settings(GRAPH_API_URL=server.url), Grant(), SystemClock(), 2)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("status", "left_s"), [(200, 0.0), (429, 7.0)])

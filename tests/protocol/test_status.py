@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.core import errors
-from shared.protocol.status import REASON_CHARACTERS_MAX, Kind, Status, retry_after_s, safe_reason
+from shared.protocol.status import REASON_CHARACTERS_MAX, RETRY_AFTER_S_MAX, Kind, Status, retry_after_s, safe_reason
 
 NOW_S = 1_764_028_800.0  # Tue, 25 Nov 2025 00:00:00 GMT
 
@@ -75,8 +75,10 @@ def test_no_reason_is_long_or_can_break_a_line(text: str) -> None:
         ("-5", None),
         ("1.5", None),
         ("٣", None),
-        ("9" * 9, 999_999_999.0),
-        ("9" * 10, None),
+        ("86399", 86_399.0),
+        ("86401", 86_400.0),
+        ("9" * 5000, 86_400.0),
+        ("Wed, 26 Nov 2025 00:00:01 GMT", 86_400.0),
         ("Tue, 99 Nov 2025 00:00:00 GMT", None),
     ],
 )
@@ -84,7 +86,12 @@ def test_retry_after_is_seconds_or_a_date(value: str | None, seconds: float | No
     assert retry_after_s(value, NOW_S) == seconds
 
 
+def test_where_nobody_knows_the_time_a_date_is_no_wait() -> None:
+    assert retry_after_s("Tue, 25 Nov 2025 00:01:30 GMT", None) is None
+    assert retry_after_s("7", None) == 7.0
+
+
 @given(st.text())
-def test_no_header_can_raise_or_ask_for_less_than_nothing(text: str) -> None:
+def test_no_header_can_raise_or_ask_for_less_than_nothing_or_more_than_a_day(text: str) -> None:
     found = retry_after_s(text, NOW_S)
-    assert found is None or found >= 0
+    assert found is None or 0 <= found <= RETRY_AFTER_S_MAX

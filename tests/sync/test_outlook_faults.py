@@ -62,6 +62,44 @@ async def test_a_burst_that_looks_forbidden_blames_no_grant(world: OutlookWorld)
     assert (await world.wiring.show_account(account_id))["state"] == "active"
 
 
+async def test_a_denied_batch_blames_no_grant(world: OutlookWorld) -> None:
+    world.fill(5)
+    account_id = await world.connect()
+    for nth in (1, 2, 3):
+        world.graph.set_fault("forbidden", endpoint="batch", nth=nth, times=1)
+    await world.dry(account_id)
+    world.graph.deliver(ADDRESS, raw(100))
+    world.graph.set_fault("forbidden", endpoint="batch")
+    world.start_counting()
+    result = await world.sync(account_id)
+    assert (result["status"], result["changes"]["created"], result["api_calls"]) == ("synced", 1, 3)
+    await world.assert_log_equals_mailbox(account_id)
+
+
+async def test_a_denied_batch_in_a_mailbox_that_is_forbidden_needs_a_person(world: OutlookWorld) -> None:
+    world.fill(3)
+    account_id = await world.connect()
+    await world.dry(account_id)
+    for endpoint in ("batch", "folders.get"):
+        world.graph.set_fault("forbidden", endpoint=endpoint, times=None)
+    assert (await world.sync(account_id))["status"] == "reauth_required"
+
+
+async def test_a_message_that_stays_denied_is_parked_and_the_rest_goes_on(redis: RedisRest) -> None:
+    async with OutlookWorld(redis, INITIAL_SYNC_MESSAGES="3", OUTLOOK_PAGE_SIZE="10") as world:
+        ids = world.fill(12)
+        account_id = await world.connect()
+        for denied in ids[-2:]:
+            world.graph.set_fault("forbidden", endpoint="messages.get", message=denied, times=None)
+        await world.sync(account_id)
+        shown = await world.wiring.show_account(account_id)
+        assert (shown["state"], shown["parked"]) == ("active", 2)
+        await world.assert_log_equals_mailbox(account_id, only=set(ids[-3:-2]))
+        world.graph.clear_faults()
+        await world.dry(account_id)
+        await world.assert_log_equals_mailbox(account_id, only=set(ids[-3:]))
+
+
 async def test_a_mailbox_that_stays_forbidden_needs_a_person(world: OutlookWorld) -> None:
     world.fill(3)
     account_id = await world.connect()

@@ -34,12 +34,13 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Mailbox:
-    """What does not change with the cursor: how the mailbox is asked, and its tables."""
+    """What does not change with the cursor: how the mailbox is asked, its tables, and which reads were `denied`."""
 
     asking: Asking
     folders: FolderTable
     ids: Prefixes
     debts: Debts
+    denied: set[str] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -68,7 +69,7 @@ def answered(box: Mailbox, cursor: Cursor, chain: Chain, response: Response) -> 
         return Answered(_dead(cursor, chain))
     if response.status == 404:
         return Answered(_missing(cursor, chain))
-    page = delta.read_page(box.asking, response, of_list=bool(chain.listing))
+    page = delta.read_page(box.asking, response, chain.listing or chain.link, of_list=bool(chain.listing))
     found = _messages(box, cursor, chain, page) if chain.folder else Answered(_folders(box, cursor, chain, page))
     if cursor.over_quota and not chain.listing:
         found.cursor, found.said = replace(found.cursor, over_quota=False), False
@@ -85,7 +86,7 @@ def _over_quota(cursor: Cursor, chain: Chain) -> Answered:
 
 def _dead(cursor: Cursor, chain: Chain) -> Cursor:
     """A first request has no state that could be dead."""
-    if not chain.link:
+    if not chain.link and chain.listing in ("", FIRST):
         raise ContractBroken("the provider says that a first request has expired")
     after = cursor.put(chain.again())
     if not chain.folder:

@@ -3,6 +3,7 @@
     first request     $select, $orderby=receivedDateTime desc; never $top, which caps the whole round (facts A1-10)
     any request       Prefer: page size, immutable ids, body type; none of them outlives the request that carries it
     a link            to the configured scheme, host and port below /v1.0, else ContractBroken: no token elsewhere
+    the same again    a page whose nextLink was just asked for is no answer, else it is read until the budget is spent
     over quota        delta is refused, since it writes to the mailbox; the folder's list of what came since is read
 
     rows of one message in one answer          fact
@@ -21,7 +22,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from shared.core.errors import ContractBroken
+from shared.core.errors import ContractBroken, ProviderDown
 from shared.core.message import instant
 from shared.protocol.graph import message
 from shared.protocol.graph.cursor import FIRST, Chain
@@ -96,8 +97,9 @@ class Page:
     ended: bool
 
 
-def read_page(asking: Asking, response: Response, *, of_list: bool = False) -> Page:
-    """Raises ContractBroken for what is no page: without exactly one link, or with a row that has no id."""
+def read_page(asking: Asking, response: Response, asked: str, *, of_list: bool = False) -> Page:
+    """Raises ContractBroken for what is no page: without exactly one link, or with a row that has no id; ProviderDown
+    where the next page is the one that was `asked` for."""
     try:
         document = read_json(response.body)
     except ValueError as error:
@@ -106,6 +108,8 @@ def read_page(asking: Asking, response: Response, *, of_list: bool = False) -> P
     if not isinstance(rows, list) or not all(_has_id(row) for row in rows):
         raise ContractBroken("a page has no rows with ids")
     following, delta = document.get("@odata.nextLink"), document.get("@odata.deltaLink")
+    if following and following == asked:
+        raise ProviderDown("a page leads to itself")
     if of_list:
         return Page(tuple(rows), checked(asking, following) if following else "", ended=not following)
     if bool(following) == bool(delta):

@@ -50,7 +50,7 @@ class GraphReading(GraphStream):
         request = asking.get(f"{ROOT}/messages", *query)
         found: dict[str, Fetched | None] = {}
         for _ in range(THREAD_PAGES_MAX):
-            page = read_page(asking, (yield request), of_list=True)
+            page = read_page(asking, (yield request), request.path, of_list=True)
             found |= {row["id"]: message.parse(row, asking.reading) for row in page.rows}
             if page.ended:
                 return Members(found, whole=True) if found else None

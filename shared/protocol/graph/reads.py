@@ -4,12 +4,15 @@
     m-<packed>    everything, the body too         Fetched, whole
     c-<packed>    everything but the body          Fetched, with the fields that it tells
     either        404 with Graph's own error       Gone
+    either        403 denied                       once more, by itself: a burst was once answered so
+    either        403 denied, by itself            Failed: true of this message; of the account only its chains tell
     either        424                              not tried: the part before it in the batch failed
 
 Source: https://learn.microsoft.com/en-us/graph/api/message-get
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from urllib.parse import quote
 
 from shared.core.message import Message
@@ -26,9 +29,9 @@ FAILED_DEPENDENCY = 424
 
 
 def parts(box: Mailbox, wants: Sequence[Want]) -> dict[str, tuple[tuple[Want, ...], Request]]:
-    """One part each, by key."""
+    """One part each, by key; what was denied beside others comes alone, once the rest has been read."""
     found: dict[str, tuple[tuple[Want, ...], Request]] = {}
-    for want in wants:
+    for want in [want for want in wants if want.message_id not in box.denied] or wants[:1]:
         path = f"{ROOT}/messages/{quote(want.message_id, safe='=')}"
         query = [("$select", message.select(want.content and box.asking.reading.with_body))]
         if box.asking.reading.for_readers:
@@ -47,6 +50,9 @@ def part(
     if status.kind is Kind.NOT_FOUND and response.status == 404:
         box.debts.settle(box.ids.pack(message_id))
         return status, {message_id: Gone()}
+    if refusal.is_burst(response):
+        status = replace(status, kind=Kind.REFUSED) if message_id in box.denied else status
+        box.denied.add(message_id)
     if response.status == FAILED_DEPENDENCY:
         return status, {message_id: NOT_TRIED}
     return status, {message_id: Failed(status.reason or str(status.http), counts=True)}

@@ -3,19 +3,22 @@
     answer                                                         kind
     2xx                                                            OK
     401                                                            EXPIRED
-    410; 400 to 410 SyncStateNotFound, SyncStateInvalid,
-         ResyncRequired (any case)                                 NOT_FOUND: the delta link is dead
-    404 ErrorItemNotFound, ErrorSyncFolderNotFound, …              NOT_FOUND: gone
+    410, whatever is in it; 400 to 410 SyncStateNotFound,
+         SyncStateInvalid, ResyncRequired (any case)               NOT_FOUND: the delta link is dead
+    404 with any code that is not about the mailbox                NOT_FOUND: gone
     403 ErrorQuotaExceeded                                         NOT_FOUND: delta does not work, listing does
     429, 509; ErrorTooManyObjectsOpened                            THROTTLED
     403 ErrorAccessDenied of one part of a batch                   THROTTLED: a burst was once answered so (facts A2-5)
     403 with any other code, alone                                 FORBIDDEN: the adapter has asked again by itself
-    404 MailboxNotEnabledForRESTAPI, ErrorInvalidUser              FORBIDDEN: this user has no mailbox here (any more)
-    403, 404, 410 without Graph's JSON error                       DOWN: somebody's proxy; no page of HTML deletes mail
+    404 MailboxNotEnabledForRESTAPI, ErrorInvalidUser,
+        ErrorNonExistentMailbox                                    FORBIDDEN: this user has no mailbox here (any more)
+    404 with another code about a mailbox or a user                REFUSED: it says nothing of a message
+    403, 404, 410 of a part without Graph's JSON error             DOWN: somebody's proxy; no page of HTML deletes mail
     any other 4xx                                                  REFUSED
     408, 5xx, anything else                                        DOWN
 
-NOT_FOUND is what the protocol itself decides about; it reads the code with `code`.
+NOT_FOUND is what the protocol itself decides about; it reads the code with `codes`. A 410 needs no code: to walk a
+folder again deletes nothing, but to ask a dead link for ever loses what is new.
 
 Source: https://learn.microsoft.com/en-us/graph/errors; facts/graph.md A5
 """
@@ -26,14 +29,11 @@ from shared.protocol.status import Kind, Status, retry_after_s, safe_reason
 from shared.protocol.wire import Response
 
 BODY_BYTES_MAX = 65536  # Graph's errors have less than 2 KB
-RETRY_AFTER_S_MAX = 86400.0
 CODES_MAX = 8  # nested inner errors
 
 _DEAD = frozenset({"syncstatenotfound", "syncstateinvalid", "resyncrequired"})
-_GONE = frozenset(
-    {"erroritemnotfound", "errorsyncfoldernotfound", "errorfoldernotfound", "resourcenotfound", "itemnotfound"}
-)
-_NO_MAILBOX = frozenset({"mailboxnotenabledforrestapi", "errorinvaliduser"})
+_NO_MAILBOX = frozenset({"mailboxnotenabledforrestapi", "errorinvaliduser", "errornonexistentmailbox"})
+_OF_MAILBOX = ("mailbox", "user")  # in a code: what is not found is more than the message
 _BUSY = frozenset({"errortoomanyobjectsopened", "applicationthrottled", "toomanyrequests"})
 _DENIED = frozenset({"erroraccessdenied", "accessdenied"})
 OVER_QUOTA = "errorquotaexceeded"
@@ -72,14 +72,13 @@ def is_burst(response: Response) -> bool:
     return response.status == 403 and not _DENIED.isdisjoint(_says(response))
 
 
-def read(response: Response, now_s: float, *, of_batch: bool = False) -> Status:
-    """`now_s` turns a date in Retry-After into a wait."""
+def read(response: Response, now_s: float | None, *, of_batch: bool = False) -> Status:
+    """`now_s` turns a date in Retry-After into a wait. `of_batch`: a part that reads a message or a folder, no link."""
     http = response.status
     if 200 <= http < 300:
         return Status(Kind.OK, http)
     said = codes(response)
     wait_s = retry_after_s(response.headers.get("retry-after"), now_s)
-    wait_s = None if wait_s is None else min(wait_s, RETRY_AFTER_S_MAX)
     return Status(_kind(response, _says(response), of_batch), http, said[0] if said else "", wait_s)
 
 
@@ -90,6 +89,8 @@ def _kind(response: Response, said: frozenset[str], of_batch: bool) -> Kind:
     if http in (429, 509) or not said.isdisjoint(_BUSY):
         return Kind.THROTTLED
     if 400 <= http <= 410 and not said.isdisjoint(_DEAD):
+        return Kind.NOT_FOUND
+    if http == 410 and not of_batch:
         return Kind.NOT_FOUND
     if http in (403, 404, 410):
         return _refused(http, said, of_batch) if said else Kind.DOWN
@@ -102,7 +103,7 @@ def _refused(http: int, said: frozenset[str], of_batch: bool) -> Kind:
     if http == 404:
         if not said.isdisjoint(_NO_MAILBOX):
             return Kind.FORBIDDEN
-        return Kind.REFUSED if said.isdisjoint(_GONE) else Kind.NOT_FOUND
+        return Kind.REFUSED if any(about in code for code in said for about in _OF_MAILBOX) else Kind.NOT_FOUND
     if OVER_QUOTA in said:
         return Kind.NOT_FOUND
     return Kind.THROTTLED if of_batch and not said.isdisjoint(_DENIED) else Kind.FORBIDDEN

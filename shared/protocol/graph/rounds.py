@@ -146,7 +146,7 @@ def _batch(box: Mailbox, cursor: Cursor, chains: list[Chain], response: Response
 
 
 def _part(box: Mailbox, cursor: Cursor, chain: Chain, part: Response | None) -> Answered:
-    if part is None or refusal.read(part, 0.0).kind not in (Kind.OK, Kind.NOT_FOUND):
+    if part is None or refusal.read(part, None).kind not in (Kind.OK, Kind.NOT_FOUND):
         return Answered(cursor.put(replace(chain, alone=True)))
     return _answered(box, cursor, chain, part)
 
@@ -186,7 +186,7 @@ def _names(box: Mailbox, cursor: Cursor, response: Response) -> Answered:
     failed: dict[str, Status] = {}
     for name in cursor.names:
         part = parts.get(name)
-        status = refusal.read(part, 0.0, of_batch=True) if part else Status(Kind.DOWN, 0, "missing")
+        status = refusal.read(part, None, of_batch=True) if part else Status(Kind.DOWN, 0, "missing")
         if part and status.kind is Kind.OK:
             box.folders.named(name, _folder(part))
         elif status.kind is not Kind.NOT_FOUND:

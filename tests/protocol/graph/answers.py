@@ -51,8 +51,9 @@ def page(*rows: Row, ended: bool = True) -> Response:
     return Response(200, {}, orjson.dumps({"value": rows, link: NEXT}))
 
 
-def listed(*rows: Row, ended: bool = True) -> Response:
-    return Response(200, {}, orjson.dumps({"value": rows} | ({} if ended else {"@odata.nextLink": NEXT})))
+def listed(*rows: Row, ended: bool = True, link: str = "") -> Response:
+    link = link or ("" if ended else NEXT)
+    return Response(200, {}, orjson.dumps({"value": rows} | ({"@odata.nextLink": link} if link else {})))
 
 
 def refused(status: int, code: str) -> Response:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from shared.core.errors import ContractBroken
+from shared.core.errors import ContractBroken, ProviderDown
 from shared.protocol.graph.chains import PIN_S, Answered, Row, table
 from shared.protocol.graph.cursor import BACKFILL, FIRST, LIVE, RESYNC, Chain, Cursor, Job
 from shared.protocol.wire import Response
@@ -219,7 +219,7 @@ def test_a_list_in_place_of_a_walk_ends_with_what_is_wanted_and_leaves_a_floor()
     of = cursor(chain, over_quota=True, wanted=3)
     found = told(of, listed(came("a", 20), ended=False)).cursor
     assert (found.chains[0].listing, found.chains[0].origin, found.walked) == (NEXT, BACKFILL, 4)
-    found = told(found, listed(came("b", 10), ended=False)).cursor
+    found = told(found, listed(came("b", 10), link=NEXT + "0")).cursor
     after = Chain("F", origin=RESYNC, oldest_s=10.0, floor_s=10.0, received_s=20.0, pass_=1, read=True)
     assert found == cursor(after, over_quota=True, wanted=3, walked=5)
     everything = told(replace(of, wanted=None), listed(came("a", 20), ended=False)).cursor
@@ -245,6 +245,31 @@ def test_a_dead_link_walks_its_folder_again_as_a_resync() -> None:
     assert told(cursor(chain, job=Job("asked_for")), dead) == Answered(cursor(after, job=Job("asked_for")))
 
 
+@pytest.mark.parametrize("body", [b"", b"<html>", b'{"error": "SyncStateNotFound"}'])
+def test_a_link_that_is_gone_is_dead_whatever_the_answer_says(body: bytes) -> None:
+    after = Chain("F", origin=RESYNC, pass_=1, floor_s=0.0)
+    assert told(cursor(resting("F")), Response(410, {}, body)).cursor == cursor(after, job=Job("delta_expired"))
+
+
+def test_a_list_s_link_can_be_dead_too() -> None:
+    found = told(cursor(walk(listing=OLD)), refused(410, "Gone"))
+    assert found.cursor == cursor(walk(pass_=1))
+
+
+@pytest.mark.parametrize(
+    ("of", "answer"),
+    [
+        (cursor(), page(ended=False)),
+        (cursor(Chain("F", NEXT, origin=BACKFILL)), page(ended=False)),
+        (cursor(resting("F", listing=NEXT)), listed(ended=False)),
+    ],
+)
+def test_a_page_that_leads_to_itself_moves_nothing(of: Cursor, answer: Response) -> None:
+    of = of if of.chains else replace(of, folders=replace(of.folders, link=NEXT))
+    with pytest.raises(ProviderDown):
+        told(of, answer)
+
+
 def test_a_first_walk_whose_link_is_dead_begins_again_and_is_no_resync() -> None:
     found = told(cursor(walk(link=OLD)), refused(410, "SyncStateNotFound"))
     assert found == Answered(cursor(walk(pass_=1)))
@@ -259,6 +284,7 @@ def test_a_dead_folder_chain_forgets_what_it_has_shown() -> None:
     ("of", "answer", "text"),
     [
         (cursor(walk()), refused(410, "Gone"), "the provider says that a first request has expired"),
+        (cursor(walk(listing=FIRST)), refused(410, "Gone"), "the provider says that a first request has expired"),
         (cursor(), refused(404, "ErrorItemNotFound"), "the provider does not find the folder chain"),
     ],
 )

@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 import pytest
 
-from shared.core.errors import ContractBroken
+from shared.core.errors import ContractBroken, ProviderDown
 from shared.protocol.graph import delta
 from shared.protocol.graph.cursor import FIRST, Chain
 from shared.protocol.graph.delta import Asking, Page
@@ -100,6 +100,9 @@ def test_a_link_to_the_configured_place_is(origin: str, link: str) -> None:
     assert delta.checked(Asking(origin, 50, Reading("text", 1)), link) == link
 
 
+BEFORE = LINK + "before"
+
+
 def page(document: Any) -> Response:
     return Response(200, {}, orjson.dumps(document))
 
@@ -107,10 +110,10 @@ def page(document: Any) -> Response:
 def test_a_page_has_rows_and_exactly_one_link() -> None:
     rows: list[dict[str, Any]] = [{"id": "a"}, {"id": "x" * 1024, "@removed": {"reason": "deleted"}}]
     following, last = {"value": rows, "@odata.nextLink": LINK}, {"value": rows, "@odata.deltaLink": LINK}
-    assert delta.read_page(ASKING, page(last)) == Page(tuple(rows), LINK, ended=True)
-    assert delta.read_page(ASKING, page(following)) == Page(tuple(rows), LINK, ended=False)
-    assert delta.read_page(ASKING, page(following), of_list=True) == Page(tuple(rows), LINK, ended=False)
-    assert delta.read_page(ASKING, page({"value": rows}), of_list=True) == Page(tuple(rows), "", ended=True)
+    assert delta.read_page(ASKING, page(last), LINK) == Page(tuple(rows), LINK, ended=True)
+    assert delta.read_page(ASKING, page(following), BEFORE) == Page(tuple(rows), LINK, ended=False)
+    assert delta.read_page(ASKING, page(following), BEFORE, of_list=True) == Page(tuple(rows), LINK, ended=False)
+    assert delta.read_page(ASKING, page({"value": rows}), BEFORE, of_list=True) == Page(tuple(rows), "", ended=True)
 
 
 ELSEWHERE = "https://evil.example/v1.0/me"
@@ -138,17 +141,23 @@ ELSEWHERE = "https://evil.example/v1.0/me"
 )
 def test_what_is_no_page_breaks_the_contract(document: Any, text: str) -> None:
     with pytest.raises(ContractBroken, match=f"^{text}$"):
-        delta.read_page(ASKING, page(document))
+        delta.read_page(ASKING, page(document), BEFORE)
 
 
 def test_a_list_s_link_is_looked_at_too() -> None:
     with pytest.raises(ContractBroken, match=r"^a link leads to another origin$"):
-        delta.read_page(ASKING, page({"value": [], "@odata.nextLink": ELSEWHERE}), of_list=True)
+        delta.read_page(ASKING, page({"value": [], "@odata.nextLink": ELSEWHERE}), BEFORE, of_list=True)
+
+
+@pytest.mark.parametrize("of_list", [False, True])
+def test_a_page_that_leads_to_itself_is_no_answer(of_list: bool) -> None:
+    with pytest.raises(ProviderDown, match=r"^a page leads to itself$"):
+        delta.read_page(ASKING, page({"value": [], "@odata.nextLink": LINK}), LINK, of_list=of_list)
 
 
 def test_a_page_that_is_no_json_breaks_the_contract() -> None:
     with pytest.raises(ContractBroken, match=r"^a page can't be read$"):
-        delta.read_page(ASKING, Response(200, {}, b"<html>"))
+        delta.read_page(ASKING, Response(200, {}, b"<html>"), BEFORE)
 
 
 GONE: dict[str, object] = {"id": "m", "@removed": {"reason": "deleted"}}

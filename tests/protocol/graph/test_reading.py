@@ -3,7 +3,7 @@
 import orjson
 import pytest
 
-from shared.core.errors import ContractBroken
+from shared.core.errors import ContractBroken, ProviderDown
 from shared.protocol.graph import known, message
 from shared.protocol.graph.message import Reading
 from shared.protocol.graph.reading import THREAD_PAGES_MAX, GraphReading
@@ -29,11 +29,14 @@ def test_a_conversation_is_read_over_the_whole_mailbox_page_by_page() -> None:
 def test_a_conversation_that_is_nowhere_is_none_and_one_without_an_end_is_not_whole() -> None:
     at = GraphReading(box("F"))
     assert carried(at.thread("c"), listed())[0] is None
-    found, asked = carried(at.thread("c"), *[listed(ROW, ended=False)] * THREAD_PAGES_MAX)
+    pages = [listed(ROW, link=f"{NEXT}{number}") for number in range(THREAD_PAGES_MAX)]
+    found, asked = carried(at.thread("c"), *pages)
     assert found == Members({ROW["id"]: message.parse(ROW, Reading("text", 1000))}, whole=False)
     assert len(asked) == THREAD_PAGES_MAX
     with pytest.raises(ContractBroken):
         carried(at.thread("c"), Response(200, {}, b"[]"))
+    with pytest.raises(ProviderDown):
+        carried(at.thread("c"), pages[0], pages[0])
 
 
 @pytest.mark.parametrize("in_turn", [False, True])

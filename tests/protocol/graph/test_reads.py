@@ -98,6 +98,28 @@ def test_a_part_that_waited_for_another_was_not_tried() -> None:
     assert said(refused(424, "FailedDependency")) == (Status(Kind.REFUSED, 424, "FailedDependency"), NOT_TRIED)
 
 
+def test_a_denied_part_is_asked_for_alone_before_it_is_believed() -> None:
+    at, denied = box(Reading("text", 20)), refused(403, "ErrorAccessDenied")
+    wants = Want("AAk="), Want("b")
+    assert said(denied, at=at)[0].kind is Kind.THROTTLED
+    assert list(parts(at, wants)) == ["m-~b"]
+    assert list(parts(at, (wants[0], wants[0]))) == ["m-~AAk="]
+    again = said(denied, at=at)
+    assert again == (Status(Kind.REFUSED, 403, "ErrorAccessDenied"), Failed("ErrorAccessDenied", counts=True))
+
+
+@pytest.mark.parametrize("code", ["NotFound", "Request_ResourceNotFound", "ErrorInvalidIdMalformed"])
+def test_a_404_of_graph_s_own_is_believed_whatever_its_code(code: str) -> None:
+    assert said(refused(404, code))[1] == Gone()
+
+
+@pytest.mark.parametrize(
+    "code", ["ErrorNonExistentMailbox", "MailboxNotEnabledForRESTAPI", "ErrorMailboxMoveInProgress"]
+)
+def test_a_mailbox_that_is_not_found_deletes_no_mail(code: str) -> None:
+    assert said(refused(404, code))[1] == Failed(code, counts=True)
+
+
 def test_a_refused_part_is_a_failure_with_its_reason_and_its_wait() -> None:
     burst = refused(403, "ErrorAccessDenied")
     at_s = Response(403, {"retry-after": "Thu, 01 Jan 1970 00:00:07 GMT"}, burst.body)

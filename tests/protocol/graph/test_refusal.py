@@ -44,9 +44,18 @@ def answer(status: int, code: str | None = None, *inner: str, **headers: str) ->
         (answer(404, "ErrorSyncFolderNotFound"), Kind.NOT_FOUND),
         (answer(404, "MailboxNotEnabledForRESTAPI"), Kind.FORBIDDEN),
         (answer(404, "ErrorInvalidUser"), Kind.FORBIDDEN),
-        (answer(404, "SomethingNew"), Kind.REFUSED),
+        (answer(404, "ErrorNonExistentMailbox"), Kind.FORBIDDEN),
+        (answer(404, "NotFound"), Kind.NOT_FOUND),
+        (answer(404, "Request_ResourceNotFound"), Kind.NOT_FOUND),
+        (answer(404, "ErrorInvalidIdMalformed"), Kind.NOT_FOUND),
+        (answer(404, "SomethingNew"), Kind.NOT_FOUND),
+        (answer(404, "ErrorMailboxMoveInProgress"), Kind.REFUSED),
+        (answer(404, "ErrorItemNotFound", "MailboxInfoStale"), Kind.REFUSED),
+        (answer(404, "UserNotFound"), Kind.REFUSED),
         (answer(404), Kind.DOWN),
-        (answer(410), Kind.DOWN),
+        (answer(410), Kind.NOT_FOUND),
+        (Response(410, {}, b"<html>"), Kind.NOT_FOUND),
+        (Response(410, {}, b'{"error": "SyncStateNotFound"}'), Kind.NOT_FOUND),
         (answer(403), Kind.DOWN),
         (answer(403, "ErrorQuotaExceeded"), Kind.NOT_FOUND),
         (answer(403, "ErrorAccessDenied"), Kind.FORBIDDEN),
@@ -75,6 +84,11 @@ def test_a_denied_part_of_a_batch_is_taken_for_a_burst() -> None:
     assert refusal.is_burst(answer(403, "ErrorAccessDenied"))
     assert not refusal.is_burst(answer(404, "ErrorAccessDenied"))
     assert not refusal.is_burst(answer(403, "ErrorQuotaExceeded"))
+
+
+def test_a_410_of_a_message_s_part_is_graph_s_word_only_with_a_code() -> None:
+    assert refusal.read(answer(410), 0.0, of_batch=True).kind is Kind.DOWN
+    assert refusal.read(answer(410, "Gone"), 0.0, of_batch=True).kind is Kind.NOT_FOUND
 
 
 def test_the_wait_is_what_the_header_says_but_never_longer_than_a_day() -> None:
