@@ -32,13 +32,12 @@ from dataclasses import dataclass
 import orjson
 
 from shared.core.message import instant_s
-from shared.protocol.status import Kind, Status, retry_after_s, safe_reason
+from shared.protocol.status import RETRY_AFTER_S_MAX, Kind, Status, retry_after_s, safe_reason
 from shared.protocol.wire import Response
 
 BODY_BYTES_MAX = 65536  # Google's errors have less than 2 KB
 ENTRIES_MAX = 16  # of errors[] and details[]
 TEXT_CHARACTERS_MAX = 2048
-RETRY_AFTER_S_MAX = 86400.0
 DAILY_LIMIT_S = 3600.0
 assert DAILY_LIMIT_S < RETRY_AFTER_S_MAX
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.protocol.gmail import refusal
-from shared.protocol.status import Kind
+from shared.protocol.status import RETRY_AFTER_S_MAX, Kind
 from shared.protocol.wire import Response
 
 NOW_S = datetime(2026, 8, 27, 12, 0, 0, tzinfo=UTC).timestamp()
@@ -178,8 +178,8 @@ def test_a_daily_limit_waits_an_hour_at_least() -> None:
 
 
 def test_no_answer_silences_a_mailbox_for_more_than_a_day() -> None:
-    assert read(429, b"", retry_after="999999999")[2] == refusal.RETRY_AFTER_S_MAX
-    assert read(429, body(429, "Retry after 9999-12-31T23:59:59Z"))[2] == refusal.RETRY_AFTER_S_MAX
+    assert read(429, b"", retry_after="999999999")[2] == RETRY_AFTER_S_MAX
+    assert read(429, body(429, "Retry after 9999-12-31T23:59:59Z"))[2] == RETRY_AFTER_S_MAX
 
 
 def test_a_reason_is_reduced_to_what_may_be_logged() -> None:
