@@ -33,7 +33,7 @@ class OutlookWorld:
         self.redis = redis
         self.graph = GraphEmulator(EmulatorClock(), seed)
         self.graph.add_mailbox(ADDRESS)
-        self._server = Server(self.graph.app)
+        self._server = Server(self.app())
         self._environment = environment
         self.clock = SkippingClock(self.graph.clock)
         self.steps: list[str] = []
@@ -41,6 +41,9 @@ class OutlookWorld:
         self.on_step: Callable[[int], None] = lambda number: None
         self._instances: list[Wiring] = []
         self.tracked: set[str] | None = None
+
+    def app(self) -> Any:
+        return self.graph.app
 
     async def __aenter__(self) -> Self:
         self._server.start()

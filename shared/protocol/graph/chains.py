@@ -6,6 +6,7 @@
     410                       walked again, then swept                  walked again
     404                       missing, until the folder chain is read   ContractBroken
     403 over quota            its list is read instead                  put off to the next invocation
+    a row without an id       passed over; walked again, then swept     ContractBroken: it may be any folder's
 
 A folder that appears gets a chain, one that goes or is not tracked any more loses it; of one that is gone the index
 entries are swept: each of its messages is read before anything is said of it.
@@ -17,14 +18,24 @@ from typing import Any
 
 from shared.core.errors import ContractBroken
 from shared.protocol.graph import delta, message, refusal
-from shared.protocol.graph.cursor import BACKFILL, FIRST, LIVE, RESYNC, Chain, Cursor, Job
+from shared.protocol.graph.cursor import (
+    BACKFILL,
+    FIRST,
+    LIVE,
+    MAKES_GOOD,
+    PASSED_OVER,
+    RESYNC,
+    Chain,
+    Cursor,
+    Job,
+)
 from shared.protocol.graph.debts import Debts
 from shared.protocol.graph.delta import Asking, Page
 from shared.protocol.graph.folders import FolderTable
 from shared.protocol.graph.known import Prefixes
 from shared.protocol.wire import Response
 
-DELTA_EXPIRED = "delta_expired"
+DELTA_EXPIRED, DELTA_UNREADABLE = "delta_expired", "delta_unreadable"
 OVER_QUOTA = "mailbox_over_quota"
 PIN_S = 300.0  # how far the provider's clock may be behind ours when the mailbox is connected
 LATE_S = 900.0  # how late a change may show (facts A1-19), with room: a notification may take 3 minutes (A3-13)
@@ -34,13 +45,20 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Mailbox:
-    """What does not change with the cursor: how the mailbox is asked, its tables, and which reads were `denied`."""
+    """What does not change with the cursor: how the mailbox is asked, its tables, and what this invocation has met.
+
+    denied      messages whose read was denied
+    put_off     folders whose page can't be read ("" for the folder chain): the next invocation tries again
+    begun_anew  folders whose live page had a row without an id: who always has one must not walk for ever
+    """
 
     asking: Asking
     folders: FolderTable
     ids: Prefixes
     debts: Debts
     denied: set[str] = field(default_factory=set)
+    put_off: set[str] = field(default_factory=set)
+    begun_anew: set[str] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -70,10 +88,17 @@ def answered(box: Mailbox, cursor: Cursor, chain: Chain, response: Response) -> 
     if response.status == 404:
         return Answered(_missing(cursor, chain))
     page = delta.read_page(box.asking, response, chain.listing or chain.link, of_list=bool(chain.listing))
+    if page.unreadable and (not chain.folder or (_is_live(chain) and chain.folder in box.begun_anew)):
+        raise ContractBroken("a row has no id")
     found = _messages(box, cursor, chain, page) if chain.folder else Answered(_folders(box, cursor, chain, page))
     if cursor.over_quota and not chain.listing:
         found.cursor, found.said = replace(found.cursor, over_quota=False), False
     return found
+
+
+def _is_live(chain: Chain) -> bool:
+    """What its delta link says is said once."""
+    return not chain.walks and not chain.listing
 
 
 def _over_quota(cursor: Cursor, chain: Chain) -> Answered:
@@ -82,6 +107,11 @@ def _over_quota(cursor: Cursor, chain: Chain) -> Answered:
     put = replace(chain, listing=FIRST, alone=True) if lists else replace(chain, read=True, listing="")
     after = replace(cursor.put(put), over_quota=True)
     return Answered(after, reason=OVER_QUOTA, said=None if cursor.over_quota else True)
+
+
+def alert(*, raised: bool) -> tuple[str, dict[str, Any]]:
+    detail = "mail is listed by the time it came, until the provider tells changes again" if raised else ""
+    return f"tidemark.alert.{'raised' if raised else 'cleared'}", {"alert": OVER_QUOTA, "detail": detail}
 
 
 def _dead(cursor: Cursor, chain: Chain) -> Cursor:
@@ -108,7 +138,7 @@ def _missing(cursor: Cursor, chain: Chain) -> Cursor:
 def _messages(box: Mailbox, cursor: Cursor, chain: Chain, page: Page) -> Answered:
     shown: list[tuple[str, Row, bool]] = []
     rows, oldest_s, seen_s, received_s = chain.rows, chain.oldest_s, chain.seen_s, chain.received_s
-    begins = _begins(chain)
+    begins = _begins(chain, page)
     for row in page.rows:
         if delta.left(row):
             shown.append((chain.folder, row, False))
@@ -128,17 +158,21 @@ def _messages(box: Mailbox, cursor: Cursor, chain: Chain, page: Page) -> Answere
         ids = [box.ids.pack(row["id"]) for row in page.rows if not delta.left(row)]
         pages[f"{table(box, chain)}/{chain.pages}"] = ids
         moved = replace(moved, pages=chain.pages + 1)
+    if page.unreadable and _is_live(chain):
+        box.begun_anew.add(chain.folder)
+        return Answered(_made_good(cursor, moved), shown)
     return Answered(_moved(cursor, chain, moved, page), shown, pages)
 
 
-def _begins(chain: Chain) -> bool:
-    """The page is the first of its walk or round: what changes while later pages are read may be told by none of them.
+def _begins(chain: Chain, page: Page) -> bool:
+    """Whether nothing that is older than this page's newest change is still to be told.
 
-    A list tells new mail only, and of a resync nobody knows yet what it names.
+    The first page of a first walk: what changes while the others are read, they need not show. A live round of one
+    page: else the link may die before the others tell what is older. A list tells no change, a resync is for changes.
     """
     if chain.walks:
         return chain.origin == BACKFILL and not chain.rows
-    return chain.resting and not chain.listing
+    return chain.resting and page.ended and not chain.listing and not page.unreadable
 
 
 def table(box: Mailbox, chain: Chain) -> str:
@@ -163,14 +197,24 @@ def _moved(cursor: Cursor, chain: Chain, moved: Chain, page: Page) -> Cursor:
     after = replace(cursor, walked=cursor.walked + 1) if chain.walks else cursor
     if chain.listing:
         return after.put(_listed(cursor, moved, page))
-    moved = replace(moved, link=page.link, resting=page.ended, alone=False)
+    odd = moved.odd or (PASSED_OVER if page.unreadable else 0)
+    moved = replace(moved, link=page.link, resting=page.ended, alone=False, odd=odd)
     if not page.ended:
         return after.put(moved)
     if not chain.walks:
         return after.put(replace(moved, origin="", read=True))
-    after = after.put(replace(moved, origin="", floor_s=_floor_s(cursor, moved)))
+    moved = replace(moved, origin="", floor_s=_floor_s(cursor, moved), odd=0)
+    if odd == PASSED_OVER:
+        return _made_good(after, moved)
+    after = after.put(moved)
     after = after if after.walking() else replace(after, pins=())
     return after.sweep(chain.folder) if chain.pass_ else after
+
+
+def _made_good(cursor: Cursor, chain: Chain) -> Cursor:
+    """A row without an id may have been anything of this folder: what it said is found by a walk and a sweep."""
+    after = cursor.put(replace(chain.again(), odd=MAKES_GOOD))
+    return replace(after, job=after.job or Job(DELTA_UNREADABLE))
 
 
 def _floor_s(cursor: Cursor, chain: Chain) -> float:
@@ -230,9 +274,7 @@ def reconciled(box: Mailbox, cursor: Cursor, had: set[str] | None = None) -> Cur
         if cursor.chain(folder.id) is not None:
             continue
         if had is not None and folder.id not in had:
-            cursor = cursor.put(
-                Chain(folder.id, origin=LIVE, floor_s=cursor.since_s if cursor.wanted is not None else 0.0)
-            )
+            cursor = cursor.put(Chain(folder.id, origin=LIVE, floor_s=0.0))  # whatever is in it is named
             continue
         light = cursor.wanted is not None and folder.total > LIGHT_FACTOR * cursor.wanted
         if cursor.job is not None and cursor.job.reason:

@@ -8,6 +8,8 @@
     any          any                           410                   walk again ("resync"), then sweep: only this folder
     any          any                           404                   missing: what the folder chain says of it decides
     any          any                           403 over quota        its list is read instead; the link is kept
+    live         any                           a row without id      walk again, then sweep: it may have said anything
+    walk         any                           a row without id      walk on; walk again once, then sweep
 
     origin of a walk    what it names of messages that nobody has named before
     backfill            the newest `wanted` of the folder (all where None)
@@ -39,6 +41,7 @@ LIVE_EVERY = 10
 BACKFILL, RESYNC, LIVE = "backfill", "resync", "live"
 FIRST = "first"
 STARTING, NAMING, READING = "starting", "naming", "reading"
+PASSED_OVER, MAKES_GOOD = 1, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,7 @@ class Chain:
     oldest_s  received time of the oldest row that a first walk named
     floor_s   None until the first walk has ended; 0 where everything is wanted
     light     the chain's rows have no body
-    seen_s      newest lastModifiedDateTime on the first page of a round or of a first walk
+    seen_s      newest lastModifiedDateTime on a first walk's first page, or in a live round of one page
     received_s  newest receivedDateTime shown
     pass_     number of this walk among those whose ids are stored, to sweep by; 0: not stored
     pages     stored by this walk so far
@@ -58,6 +61,7 @@ class Chain:
     alone     its part of a batch failed: ask for it by itself
     missing   the provider does not find the folder
     listing   over quota: FIRST or the next link of the list that is read instead
+    odd       of a walk: PASSED_OVER a row without an id, so that another follows; or it is that other one (MAKES_GOOD)
     """
 
     folder: str
@@ -76,6 +80,7 @@ class Chain:
     alone: bool = False
     missing: bool = False
     listing: str = ""
+    odd: int = 0
 
     @property
     def walks(self) -> bool:
@@ -96,6 +101,7 @@ class Chain:
             alone=False,
             missing=False,
             listing="",
+            odd=0,
         )
 
 

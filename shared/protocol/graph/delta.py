@@ -90,31 +90,34 @@ def _select(asking: Asking, chain: Chain) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """`ended`: `link` is a deltaLink (of a list: there is none)."""
+    """`ended`: `link` is a deltaLink (of a list: there is none). `unreadable`: it has a row without an id, too."""
 
     rows: tuple[Mapping[str, Any], ...]
     link: str
     ended: bool
+    unreadable: bool = False
 
 
 def read_page(asking: Asking, response: Response, asked: str, *, of_list: bool = False) -> Page:
-    """Raises ContractBroken for what is no page: without exactly one link, or with a row that has no id; ProviderDown
-    where the next page is the one that was `asked` for."""
+    """Raises ContractBroken for what is no page: without rows, or without exactly one link; ProviderDown where the next
+    page is the one that was `asked` for."""
     try:
         document = read_json(response.body)
     except ValueError as error:
         raise ContractBroken("a page can't be read") from error
-    rows = document.get("value") if isinstance(document, dict) else None
-    if not isinstance(rows, list) or not all(_has_id(row) for row in rows):
-        raise ContractBroken("a page has no rows with ids")
+    said = document.get("value") if isinstance(document, dict) else None
+    if not isinstance(said, list):
+        raise ContractBroken("a page has no rows")
+    rows = tuple(filter(_has_id, said))
+    unreadable = len(rows) < len(said)
     following, delta = document.get("@odata.nextLink"), document.get("@odata.deltaLink")
     if following and following == asked:
         raise ProviderDown("a page leads to itself")
     if of_list:
-        return Page(tuple(rows), checked(asking, following) if following else "", ended=not following)
+        return Page(rows, checked(asking, following) if following else "", not following, unreadable)
     if bool(following) == bool(delta):
         raise ContractBroken("a delta page needs either a nextLink or a deltaLink")
-    return Page(tuple(rows), checked(asking, following or delta), ended=bool(delta))
+    return Page(rows, checked(asking, following or delta), bool(delta), unreadable)
 
 
 def _has_id(row: object) -> bool:

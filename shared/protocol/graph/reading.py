@@ -49,10 +49,12 @@ class GraphReading(GraphStream):
         asking = self.box.asking
         request = asking.get(f"{ROOT}/messages", *query)
         found: dict[str, Fetched | None] = {}
+        whole = True
         for _ in range(THREAD_PAGES_MAX):
             page = read_page(asking, (yield request), request.path, of_list=True)
             found |= {row["id"]: message.parse(row, asking.reading) for row in page.rows}
+            whole = whole and not page.unreadable
             if page.ended:
-                return Members(found, whole=True) if found else None
+                return Members(found, whole=whole) if found else None
             request = asking.get(page.link)
         return Members(found, whole=False)

@@ -11,13 +11,17 @@
 
 A part of a batch that failed is asked for by itself: then back-off, refresh and breaker are those of any other call. In
 a batch the folder chain counts first, so that a folder is known before the messages that are in it.
+
+A page that can't be read holds up no other folder: its chain is put off to the next invocation, and once nothing else
+is left to do, this one ends with the reason.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from shared.core.errors import ContractBroken
+from shared.core.errors import ContractBroken, ProviderDown
 from shared.protocol.graph import batch, delta, refusal
 from shared.protocol.graph.chains import Answered, Mailbox, answered, reconciled
 from shared.protocol.graph.cursor import BACKFILL, LIVE, LIVE_EVERY, NAMING, STARTING, Chain, Cursor
@@ -80,7 +84,7 @@ def _behind(box: Mailbox, cursor: Cursor) -> Task | None:
         return Call(tuple(delta.request(box.asking, chain) for chain in walks))
     if cursor.sweeps:
         return Compare()
-    return Note() if job and not cursor.walking() else None
+    return Note() if box.put_off or (job and not cursor.walking()) else None
 
 
 def _requests(box: Mailbox, cursor: Cursor, asked: list[Chain]) -> tuple[Request, ...]:
@@ -146,14 +150,23 @@ def _batch(box: Mailbox, cursor: Cursor, chains: list[Chain], response: Response
 
 
 def _part(box: Mailbox, cursor: Cursor, chain: Chain, part: Response | None) -> Answered:
-    if part is None or refusal.read(part, None).kind not in (Kind.OK, Kind.NOT_FOUND):
-        return Answered(cursor.put(replace(chain, alone=True)))
-    return _answered(box, cursor, chain, part)
+    if part is not None and refusal.read(part, None).kind in (Kind.OK, Kind.NOT_FOUND):
+        with suppress(ContractBroken, ProviderDown):
+            return _followed(box, chain, answered(box, cursor, chain, part))
+    return Answered(cursor.put(replace(chain, alone=True)))
 
 
 def _answered(box: Mailbox, cursor: Cursor, chain: Chain, response: Response) -> Answered:
+    try:
+        found = answered(box, cursor, chain, response)
+    except (ContractBroken, ProviderDown):
+        box.put_off.add(chain.folder)
+        found = Answered(cursor.put(replace(chain, read=True, listing="")))
+    return _followed(box, chain, found)
+
+
+def _followed(box: Mailbox, chain: Chain, found: Answered) -> Answered:
     """Where the folder chain can't be walked now, those folders are followed that are known by name."""
-    found = answered(box, cursor, chain, response)
     if not chain.folder and chain.walks and found.cursor.folders.read:
         found.cursor = reconciled(box, found.cursor)
     return found

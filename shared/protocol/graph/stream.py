@@ -21,9 +21,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from shared.core.errors import ContractBroken
 from shared.core.message import Message
 from shared.protocol.graph import batch, known, message, reads, refusal, rounds
-from shared.protocol.graph.chains import OVER_QUOTA, Answered, Mailbox, reconciled, table
+from shared.protocol.graph.chains import Answered, Mailbox, alert, reconciled, table
 from shared.protocol.graph.cursor import (
     LIVE,
     LIVE_EVERY,
@@ -86,7 +87,7 @@ class GraphStream:
         """The step that the answer amounts to. Which chain it belongs to is told by its request."""
         self.named.clear()
         found, origin = rounds.received(self.box, cursor, request, response)
-        events = () if found.said is None else (_alert(raised=found.said),)
+        events = () if found.said is None else (alert(raised=found.said),)
         said = facts(found.shown)
         if origin == LIVE:
             after, ended = self._lived(found, said)
@@ -102,12 +103,14 @@ class GraphStream:
         return rounds.ended(found.cursor), True
 
     def noted(self, cursor: Cursor) -> Step[Cursor]:
+        """Raises ContractBroken where nothing is left to do but what was put off."""
         self.named.clear()
         job = cursor.job
         if cursor.settling:
             owed = tuple(Fact(self.unpack_id(packed), gone=True) for packed in self.box.debts.collect())
             return Step(rounds.ended(cursor), owed, round_ended=True)
-        assert job is not None
+        if job is None or (job.phase == READING and cursor.walking()):
+            raise ContractBroken("a page of a folder can't be read")
         if job.phase == STARTING:
             began = ("tidemark.snapshot.began", {"snapshot_id": job.snapshot_id})
             after = replace(_walked_again(cursor), job=replace(job, phase=NAMING))
@@ -293,8 +296,3 @@ class GraphStream:
 
 def _walked_again(cursor: Cursor) -> Cursor:
     return replace(cursor.each(lambda chain: chain.again()), shown=())
-
-
-def _alert(*, raised: bool) -> tuple[str, dict[str, Any]]:
-    detail = "mail is listed by the time it came, until the provider tells changes again" if raised else ""
-    return f"tidemark.alert.{'raised' if raised else 'cleared'}", {"alert": OVER_QUOTA, "detail": detail}

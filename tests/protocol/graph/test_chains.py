@@ -7,7 +7,7 @@ import pytest
 
 from shared.core.errors import ContractBroken, ProviderDown
 from shared.protocol.graph.chains import PIN_S, Answered, Row, table
-from shared.protocol.graph.cursor import BACKFILL, FIRST, LIVE, RESYNC, Chain, Cursor, Job
+from shared.protocol.graph.cursor import BACKFILL, FIRST, LIVE, MAKES_GOOD, PASSED_OVER, RESYNC, Chain, Cursor, Job
 from shared.protocol.wire import Response
 from tests.protocol.graph.answers import (
     CHANGED_S,
@@ -180,9 +180,49 @@ def test_a_resync_names_what_is_above_the_floor_or_changed_since() -> None:
         (resting("F", listing=FIRST), 0.0),
     ],
 )
-def test_only_the_first_page_of_a_walk_or_a_round_says_what_has_been_seen(chain: Chain, seen_s: float) -> None:
-    """What changed while later ones were read, they need not show; a list shows no change."""
+def test_only_what_begins_says_what_has_been_seen(chain: Chain, seen_s: float) -> None:
+    """What changed while later pages were read, they need not show; a list shows no change."""
     assert told(cursor(chain, over_quota=True), page(came("a", 1))).cursor.chains[0].seen_s == seen_s
+
+
+def test_a_round_that_is_not_over_may_still_show_what_is_older() -> None:
+    """And its link may die before."""
+    for answer in (page(came("a", 1), ended=False), page(came("a", 1), {})):
+        assert told(cursor(resting("F", seen_s=5.0)), answer).cursor.chains[0].seen_s == 5.0
+
+
+# --- rows without an id
+
+
+def test_a_live_row_without_an_id_is_made_good_by_a_walk_once_an_invocation() -> None:
+    at, chain = box(), resting("F", seen_s=5.0, pass_=1)
+    found = told(cursor(chain), page(came("a", 20), {"subject": "x"}), at)
+    walks = Chain("F", origin=RESYNC, oldest_s=20.0, floor_s=0.0, seen_s=5.0, received_s=20.0, pass_=2, odd=MAKES_GOOD)
+    after = cursor(walks, job=Job("delta_unreadable"))
+    assert found == Answered(after, [("F", came("a", 20), True)])
+    with pytest.raises(ContractBroken, match=r"^a row has no id$"):
+        told(cursor(chain), page({}), at)
+    assert told(cursor(resting("G"), job=Job("x")), page({}), at).cursor.job == Job("x")
+
+
+def test_a_walk_that_passed_a_row_over_is_followed_by_one_more_and_then_swept() -> None:
+    at = box()
+    first = told(cursor(walk(pass_=1)), page(came("a", 20), {}, ended=False), at).cursor
+    assert (first.chains[0].link, first.chains[0].odd) == (NEXT, PASSED_OVER)
+    second = told(first, page(came("b", 10)), at).cursor
+    begun = Chain("F", origin=RESYNC, oldest_s=10.0, floor_s=0.0, seen_s=CHANGED_S, received_s=20.0, pass_=2)
+    assert second == cursor(replace(begun, odd=MAKES_GOOD), job=Job("delta_unreadable"), walked=5)
+    third = told(second, page(came("b", 10), {}, ended=False), at).cursor
+    assert third.chains[0].odd == MAKES_GOOD
+    ended = told(third, page({}), at).cursor
+    assert (ended.chains[0].resting, ended.chains[0].odd, ended.sweeps) == (True, 0, ("F",))
+    assert at.begun_anew == set()
+
+
+def test_a_list_s_row_without_an_id_is_told_by_the_chain_that_is_kept() -> None:
+    chain = resting("F", listing=FIRST)
+    found = told(cursor(chain, over_quota=True), listed({}, came("a", 20)))
+    assert found.cursor.chains[0] == replace(chain, listing="", read=True, rows=1, oldest_s=20.0, received_s=20.0)
 
 
 # --- over quota

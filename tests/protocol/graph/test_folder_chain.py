@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from shared.core.errors import ContractBroken
 from shared.protocol.graph.chains import Answered, answered, reconciled
 from shared.protocol.graph.cursor import BACKFILL, LIVE, RESYNC, Chain, Cursor, Job
 from tests.protocol.graph.answers import (
@@ -35,7 +36,12 @@ def test_a_folder_that_appears_while_live_is_live_from_its_first_message_on() ->
     found = answered(box(), cursor(*rest, since_s=5.0), FOLDERS, page(folder("H")))
     assert found == Answered(replace(after, since_s=5.0).put(Chain("H", origin=LIVE, floor_s=0.0)))
     some = answered(box(), cursor(*rest, wanted=7, since_s=5.0), FOLDERS, page(folder("H"))).cursor
-    assert some.chain("H") == Chain("H", origin=LIVE, floor_s=5.0)
+    assert some.chain("H") == Chain("H", origin=LIVE, floor_s=0.0)
+
+
+def test_a_row_without_an_id_may_be_any_folder_s() -> None:
+    with pytest.raises(ContractBroken, match=r"^a row has no id$"):
+        told(cursor(), page(folder("H"), {"displayName": "x"}))
 
 
 def test_a_live_page_of_the_folders_does_not_count_what_it_shows() -> None:

@@ -26,6 +26,11 @@ def test_a_conversation_is_read_over_the_whole_mailbox_page_by_page() -> None:
     assert found == Members(whole, whole=True)
 
 
+def test_a_conversation_with_a_row_that_has_no_id_is_not_whole() -> None:
+    found, _ = carried(GraphReading(box("F")).thread("c"), listed(ROW, {}, ended=False), listed())
+    assert found == Members({ROW["id"]: message.parse(ROW, Reading("text", 1000))}, whole=False)
+
+
 def test_a_conversation_that_is_nowhere_is_none_and_one_without_an_end_is_not_whole() -> None:
     at = GraphReading(box("F"))
     assert carried(at.thread("c"), listed())[0] is None

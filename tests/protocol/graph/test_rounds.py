@@ -23,7 +23,7 @@ from shared.protocol.graph.cursor import (
     Job,
 )
 from shared.protocol.step import Call, Compare, Note, Walk
-from shared.protocol.wire import Request
+from shared.protocol.wire import Request, Response
 from tests.protocol.graph.answers import FOLDERS, NEXT, OLD, ORIGIN, answers, box, came, folder, page, refused, resting
 
 GONE = refused(404, "ErrorItemNotFound")
@@ -193,6 +193,30 @@ def test_a_part_that_is_missing_or_refused_is_asked_for_by_itself() -> None:
     )
     assert (found.cursor.chains, origin) == (after, LIVE)
     assert not found.cursor.folders.read  # to be read again, since a folder is missing
+
+
+@pytest.mark.parametrize("name", ["folders", "_0", "_1"])
+def test_a_page_that_can_not_be_read_is_asked_for_by_itself_and_then_put_off(name: str) -> None:
+    at = box()
+    chains = {"folders": FOLDERS, "_0": resting("E"), "_1": resting("F")}
+    of = cursor(chains["_0"], chains["_1"], resting("G", read=True))
+    odd = Response(200, {}, b"{}")
+    found, _ = rounds.received(at, of, batched(at, **chains), answers(**{key: page() for key in chains} | {name: odd}))
+    failed = replace(chains[name], alone=True)
+    assert rounds.waiting(found.cursor) == [failed]
+    assert rounds.task(at, found.cursor, confirmed=False) == alone(at, failed)
+    found, origin = rounds.received(at, found.cursor, delta.request(at.asking, failed), odd)
+    assert (rounds.waiting(found.cursor), origin, at.put_off) == ([], LIVE, {failed.folder})
+    assert rounds.task(at, rounds.ended(found.cursor), confirmed=True) == Note()
+
+
+def test_a_walk_that_can_not_be_read_waits_for_the_next_invocation_while_others_go_on() -> None:
+    at = box()
+    walks, other = Chain("E", NEXT, origin=RESYNC), Chain("F", NEXT + "2", origin=RESYNC)
+    of = cursor(walks, other, walked=0)
+    found, origin = rounds.received(at, of, delta.request(at.asking, walks), Response(200, {}, b"[]"))
+    assert (found, origin) == (Answered(of.put(replace(walks, read=True))), RESYNC)
+    assert rounds.task(at, found.cursor, confirmed=True) == alone(at, other)
 
 
 def test_an_answer_to_one_chain_is_of_its_origin() -> None:

@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 
+from shared.core.errors import ContractBroken
 from shared.protocol.graph import delta, known, rounds
 from shared.protocol.graph.chains import Row, reconciled
 from shared.protocol.graph.cursor import BACKFILL, LIVE_EVERY, NAMING, READING, RESYNC, STARTING, Chain, Cursor, Job
 from shared.protocol.graph.known import Known
 from shared.protocol.graph.stream import GraphStream
-from shared.protocol.step import Fact, Step, Walked
+from shared.protocol.step import Fact, Note, Step, Walked
 from shared.protocol.wire import Response
 from tests.protocol.graph.answers import FOLDERS, OLD, REMOVED, box, came, cursor, page, refused, resting
 
@@ -211,3 +212,15 @@ def test_a_task_is_due_only_where_the_stream_is_not_confirmed() -> None:
     tasks = [at.next_task(of, confirmed=confirmed) for confirmed in (False, True)]
     assert tasks == [rounds.task(at.box, of, confirmed=confirmed) for confirmed in (False, True)]
     assert tasks[0] != tasks[1]
+
+
+@pytest.mark.parametrize(
+    "of",
+    [cursor(resting("F")), cursor(Chain("F", origin=RESYNC, read=True), job=Job("x"))],
+)
+def test_what_was_put_off_is_the_last_that_is_said(of: Cursor) -> None:
+    at = stream("F")
+    at.box.put_off.add("F")
+    assert at.next_task(of, confirmed=True) == Note()
+    with pytest.raises(ContractBroken, match=r"^a page of a folder can't be read$"):
+        at.noted(of)
