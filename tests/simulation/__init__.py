@@ -5,6 +5,7 @@
     worlds    Gmail and Graph in memory, answering the protocol's own requests               gmail.py, graph*.py
     memory    Redis in memory, under its own scripts: tried by the store's contract suite   memory.py, lua.py, rest.py
     hook      what pushes the log to an app, and the app: down, slow, forgetful, poisoned        hook.py, receiver.py
+    watches   the provider's promise to push, begun and renewed by pings                       watches.py
     witness   what must hold at every append, call and answer, whatever fails                    witness.py
     run       one seed: first safety under faults, then faults stop and liveness                     run.py
     shrink    a failing plan made small                                                              shrink.py

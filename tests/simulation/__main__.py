@@ -47,7 +47,7 @@ def trace(provider: str, seed: int) -> bool:
     except Violation as violation:
         lines.append(f"VIOLATION: {violation}")
         passed = False
-    print(f"{provider}, seed {seed}: {of.settings | of.mailbox}, {of.mails} mails")
+    print(f"{provider}, seed {seed}: {of.settings | of.mailbox}, {of.mails} mails, batches of {of.hook} pushed")
     print("\n".join(lines))
     return passed
 

@@ -29,7 +29,7 @@ class Plan:
     """`settings` differ from the defaults; `mailbox` are the fake's knobs; `skews_s` the instances' clocks.
 
     `rebuilt`: connected under an old name, as after Redis was lost: the first sync is a snapshot. `hook`: events that a
-    batch of the webhook may have, 0 where there is none.
+    batch of the webhook may have, 0 where there is none. `watch`: the provider is asked to push.
     """
 
     provider: str
@@ -42,6 +42,7 @@ class Plan:
     rebuilt: bool
     happenings: tuple[Happening, ...]
     hook: int = 0
+    watch: bool = False
 
     def without(self, some: frozenset[int]) -> "Plan":
         """The same seed with some of its happenings left out, by their number."""
@@ -81,11 +82,11 @@ HOOK_KINDS: dict[str, int] = {
     "hook_lose": 1,
     "hook_day": 2,
 }
-HOOK_SHARE = 0.4
+HOOK_SHARE, WATCH_SHARE = 0.4, 0.25
 
 
-def plan(provider: str, seed: int, *, hook: bool = True) -> Plan:
-    """`hook` False: the same without a webhook."""
+def plan(provider: str, seed: int, *, plain: bool = False) -> Plan:
+    """`plain`: the same without a webhook and a watch."""
     dice = Random(f"{provider}-{seed}")
     count = dice.choice((8, 16, HAPPENINGS, HAPPENINGS))
     kinds = dice.choices(tuple(KINDS), tuple(KINDS.values()), k=count)
@@ -110,7 +111,10 @@ def plan(provider: str, seed: int, *, hook: bool = True) -> Plan:
         rebuilt=dice.random() < 0.2,
         happenings=tuple(happenings),
     )
-    return _hooked(made, dice) if dice.random() < HOOK_SHARE and hook else made
+    if plain:
+        return made
+    made = _hooked(made, dice) if dice.random() < HOOK_SHARE else made
+    return replace(made, watch=dice.random() < WATCH_SHARE)
 
 
 def _hooked(plan: Plan, dice: Random) -> Plan:

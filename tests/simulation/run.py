@@ -37,6 +37,8 @@ from tests.simulation.memory import Memory
 from tests.simulation.plan import SKEW_MAX_S, Plan
 from tests.simulation.process import START_S, Grants, Killed, Process, latency_s
 from tests.simulation.receiver import SECRETS, URL
+from tests.simulation.watches import DOWN, Watches
+from tests.simulation.watches import SETTINGS as WATCHED
 from tests.simulation.witness import Invocation, Violation, Witness
 
 DRY_MAX = 200
@@ -67,13 +69,14 @@ class Simulation:
         self.tracing = trace is not None
         self.dice = Random(f"run-{plan.provider}-{plan.seed}")
         self.loop = VirtualLoop()  # type: ignore[abstract]
-        self.settings: Settings = replace(BASE, **plan.settings, **(HOOKED if plan.hook else {}))
+        settings = plan.settings | (HOOKED if plan.hook else {}) | (WATCHED if plan.watch else {})
+        self.settings: Settings = replace(BASE, **settings)
         self.memory = Memory(lambda: self.now_s() * 1000)
         self.faults = Faults(self.dice)
         self.grants = Grants()
         self.box = self._made_box()
         self.witness = Witness(self)
-        self.hook = Hook(self)
+        self.hook, self.watches = Hook(self), Watches(self)
         self.loop.resolve = self.hook.receiver.addresses
         self.reader = Fold(whole=False, ends=lambda _, folder_id: self.box.ends_promise(folder_id))
         self.reader_epoch = ""
@@ -130,7 +133,8 @@ class Simulation:
         self, process: Process, request: Request, headers: Mapping[str, str], timeout_s: float
     ) -> tuple[Response | None, float]:
         """The provider's answer, None for none; and the seconds that it asks to wait for."""
-        asked, of = self.box.asked(request), process.of
+        watch, of = self.watches.asked(request), process.of
+        asked = [] if watch else self.box.asked(request)
         self.witness.calls(of, len(asked), request.units)
         fault = self.faults.meet(WHOLE)
         delay_s = latency_s(self.dice)
@@ -140,7 +144,10 @@ class Simulation:
         response: Response | None = None
         if arrives and fault != "reset":
             accepted = self.grants.accepts(headers["authorization"].removeprefix("Bearer "), self.now_s())
-            response = self.box.answer(request, asked, self.faults, fault, accepted, self.plan.outer_401)
+            if watch and accepted:
+                response = DOWN if fault else self.watches.answer(request)
+            else:
+                response = self.box.answer(request, asked, self.faults, fault, accepted, self.plan.outer_401)
         if fault == "reset_after":
             response = None
         if self.tracing:
@@ -233,6 +240,7 @@ class Simulation:
         self.note("mailbox", "expires its change stream")
         self.box.dice = dice
         self.box.expire()
+        self.watches.lose()
 
     def _lose_key(self, dice: Random) -> None:
         name = dice.choice(LOSABLE)
@@ -391,7 +399,7 @@ class Simulation:
             process = Process(self, f"end{n}")
             result = await self._worked_on(process)
             self.note(process.name, f"-> {result['status']} {result['count']}{' more' if result['more'] else ''}")
-            before, waits_s = self.after, self.hook.waits_s()
+            before, waits_s = self.after, max(self.hook.waits_s(), self.watches.waits_s())
             await self._read_log(process)
             dry = result["status"] == "no_new_messages" and not (result["more"] or self.asking or waits_s)
             quiet = quiet + 1 if dry and before == self.after else 0
@@ -402,8 +410,8 @@ class Simulation:
         raise Violation(f"not dry after {DRY_MAX} syncs: {result['status']} {result.get('reason', '')}")
 
     async def _worked_on(self, process: Process) -> dict[str, Any]:
-        """A sync; where the log is pushed, a ping: what has to wait to be delivered is delivered by that."""
-        if not self.plan.hook:
+        """A sync; a ping where it takes one, since the log is pushed, or a watch renewed."""
+        if not (self.plan.hook or self.plan.watch):
             return await self._synced(process)
         results = await self._swept(process)
         await self.hook.help(process)

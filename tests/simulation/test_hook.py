@@ -58,7 +58,7 @@ def test_a_receiver_that_is_down_changes_no_sync(provider: str) -> None:
     refused = 0
     with quiet():
         for seed in range(SEEDS):
-            of = plan(provider, seed, hook=False)
+            of = plan(provider, seed, plain=True)
             of = replace(of, settings=of.settings | ROOMY)
             found = []
             for hook, kind in ((0, Recorded), (3, Recorded), (3, Down)):

@@ -35,7 +35,7 @@ HOOKED = {
 @pytest.mark.parametrize(("provider", "seed"), SEEDS.values(), ids=list(SEEDS))
 def test_a_seed_that_once_failed_passes(provider: str, seed: int) -> None:
     with quiet():
-        simulate(plan(provider, seed, hook=False))
+        simulate(plan(provider, seed, plain=True))
 
 
 @pytest.mark.parametrize(("provider", "seed"), HOOKED.values(), ids=list(HOOKED))
