@@ -62,7 +62,8 @@ class Scripts:
 
     def _reply(self, value: Any) -> Any:
         if isinstance(value, list):
-            return self._lua.table_from([False if each is None else self._reply(each) for each in value])
+            plain = [each if isinstance(each, str) else False if each is None else self._reply(each) for each in value]
+            return self._lua.table_from(plain)
         return value
 
     def _decoded(self, text: str) -> Any:
@@ -91,7 +92,8 @@ def _result(value: Any) -> Any:
         return value
     found = []
     for n in range(1, len(value) + 1):
-        if value[n] is None:
+        each = value[n]
+        if each is None:
             break
-        found.append(_result(value[n]))
+        found.append(each if isinstance(each, str) else _result(each))
     return found

@@ -45,6 +45,7 @@ class Memory:
         self.now_ms = now_ms
         self._data: dict[str, Any] = {}
         self._ends_ms: dict[str, float] = {}
+        self._commands: dict[str, Callable[..., Any] | None] = {}
 
     def run(self, command: list[Any]) -> Any:
         """As Upstash's client answers it. Raises Wrong."""
@@ -62,7 +63,9 @@ class Memory:
         return answer
 
     def call(self, name: str, *args: str) -> Any:
-        command = getattr(self, f"_{name.lower()}", None)
+        command = self._commands.get(name)
+        if command is None:
+            command = self._commands[name] = getattr(self, f"_{name.lower()}", None)
         if command is None:
             raise Wrong(f"no such command here: {name}")
         try:
