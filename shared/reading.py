@@ -7,6 +7,7 @@ at a screen. Its requests have no lease to end before; they end with the request
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from shared.adapters.access import Access
 from shared.adapters.provider import Provider
@@ -99,7 +100,8 @@ class Reading:
         limits: Limits,
     ) -> Asking:
         settings, clock = self._settings, self._clock
-        access = Access(account_id, of.name, redis, self._sealer, clock, of.refresh)
+        refresh = partial(of.refresh, deadline_s=limits.deadline_s)
+        access = Access(account_id, of.name, redis, self._sealer, clock, refresh)
         access.remember(admitted.fields.get("access"), admitted.fields.get("access_until_s"))
         stream = of.reading(fields, in_turn=admitted.held)
         now_s = clock.now_s()

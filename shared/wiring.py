@@ -224,7 +224,8 @@ class Wiring:
             return self._answer(account_id, outcome, started_s, redis, None)
         of = self.providers[provider]
         begun.fields = fields = await rekeyed(account_id, provider, begun.fields, self.sealer, redis)
-        access = Access(account_id, provider, redis, self.sealer, self.clock, of.refresh)
+        refresh = partial(of.refresh, deadline_s=deadline_s)
+        access = Access(account_id, provider, redis, self.sealer, self.clock, refresh)
         access.remember(fields.get("access"), fields.get("access_until_s"))
         stream, transport = of.stream(fields), of.transport(access)
         s = self.settings

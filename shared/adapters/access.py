@@ -5,7 +5,8 @@
     someone else refreshes    look again until theirs is there; their lock ends by its TTL if they died
 
 A refresh that failed because the grant is dead names the grant it used, so that a reconnection meanwhile is not blamed.
-Trouble of the token endpoint is a RetryLater, not a ProviderDown: it says nothing about the mail API's health.
+Trouble of the token endpoint is a RetryLater, not a ProviderDown: it says nothing about the mail API's health; a time
+that it names is a Throttled, to be kept. `refresh` tries again by itself, for less than the lock lives.
 """
 
 import asyncio
@@ -14,13 +15,15 @@ from dataclasses import dataclass
 
 from shared.adapters import redis_access_scripts as scripts
 from shared.adapters import redis_keys as keys
+from shared.adapters.oauth import BLOCKED_MAX_S, REFRESH_PATIENCE_S
 from shared.adapters.redis_client import RedisClient
 from shared.adapters.sealing import Sealer
-from shared.core.errors import LeaseLost, ProviderDown, RetryLater, TidemarkError
+from shared.core.errors import LeaseLost, ProviderDown, RetryLater, Throttled, TidemarkError
 from shared.sync.ports import Clock
 
 VALID_FOR_MIN_S = 60.0
-REFRESH_TTL_S = 15
+REFRESH_TTL_S = 20
+assert REFRESH_PATIENCE_S + BLOCKED_MAX_S < REFRESH_TTL_S, "nobody else begins while a refresh is tried again"
 POLL_S = 0.25
 
 
@@ -100,7 +103,8 @@ class Access:
         except TidemarkError as error:
             await self._redis.run(scripts.FREE_REFRESH, [refreshing], [owner])
             if isinstance(error, ProviderDown):
-                raise RetryLater("the token endpoint does not answer", error.after_s) from error
+                later = Throttled if error.after_s else RetryLater
+                raise later("the token endpoint does not answer", error.after_s) from error
             raise
         self._sealed = self._seal("access", found.access_token)
         self._token, self._until_s = found.access_token, found.expires_at_s

@@ -4,16 +4,19 @@ A batch is one HTTP request to `{GMAIL_API_URL}/batch/gmail/v1`; the outer Autho
 """
 
 import asyncio
+import math
 from collections.abc import Generator, Mapping
+from functools import partial
 
 import orjson
 
 from shared.adapters import google_auth
 from shared.adapters.access import Access, Refreshed
+from shared.adapters.attempts import attempted
 from shared.adapters.http_client import HttpClient
+from shared.adapters.oauth import REFRESH_PATIENCE_S
 from shared.config import Settings
-from shared.core import backoff
-from shared.core.errors import ContractBroken, ProviderDown, RetryLater
+from shared.core.errors import ContractBroken, ProviderDown
 from shared.core.message import Folder
 from shared.core.quota import PRICES, Governor, Window
 from shared.protocol.gmail import beginning, history, labels, message, refusal
@@ -23,7 +26,6 @@ from shared.protocol.gmail.cursor import Cursor, Judged, decode, encode
 from shared.protocol.gmail.known import LabelTable
 from shared.protocol.gmail.message import Reading
 from shared.protocol.gmail.reading import GmailReading
-from shared.protocol.status import Kind
 from shared.protocol.wire import Request, Response
 from shared.sync.ports import Begun, Clock
 
@@ -84,8 +86,10 @@ class Gmail:
         self.cache_tag = f"{settings.gmail_format[0]}{settings.body_bytes_max}"
         self.reading_tag = f"r{settings.body_bytes_max}"
 
-    async def refresh(self, refresh_token: str) -> Refreshed:
-        found = await google_auth.refresh(self._settings, refresh_token, self._http)
+    async def refresh(self, refresh_token: str, *, deadline_s: float = math.inf) -> Refreshed:
+        ask = partial(google_auth.refresh, self._settings, refresh_token, self._http)
+        ends_s = min(deadline_s, self._clock.now_s() + REFRESH_PATIENCE_S)
+        found = await attempted(ask, self._settings, self._clock, ends_s)
         return Refreshed(found.token, found.expires_at_s, found.refresh_token)
 
     async def revoke(self, refresh_token: str) -> None:
@@ -93,27 +97,19 @@ class Gmail:
 
     async def profile(self, access_token: str) -> tuple[str, int]:
         """The mailbox's address and its current history id; tried again like any call, without a lease."""
-        attempts = self._settings.max_retries
-        for attempt in range(attempts):
-            response = await self._http.send(
-                self._settings.gmail_api_url,
-                history.profile_request(self.prices),
-                headers={"authorization": f"Bearer {access_token}"},
-                timeout_s=PROFILE_TIMEOUT_S,
-                body_bytes_max=BODY_BYTES_MAX,
-            )
-            status = refusal.read(response, self._clock.now_s())
-            if status.kind is Kind.OK:
-                return history.receive_profile(response)
-            if status.kind not in (Kind.THROTTLED, Kind.DOWN) or attempt + 1 == attempts:
-                status.raise_unless_ok()
-            wait_s = backoff.wait_s(
-                attempt, self._settings.rate_limit_backoff_factor, self._clock.random(), status.retry_after_s
-            )
-            if wait_s > PROFILE_TIMEOUT_S:
-                raise RetryLater("the provider asks for a long wait", wait_s)
-            await self._clock.sleep(wait_s)
-        raise ProviderDown("the profile could not be read")
+        ends_s = self._clock.now_s() + PROFILE_TIMEOUT_S
+        return await attempted(partial(self._profile, access_token), self._settings, self._clock, ends_s)
+
+    async def _profile(self, access_token: str) -> tuple[str, int]:
+        response = await self._http.send(
+            self._settings.gmail_api_url,
+            history.profile_request(self.prices),
+            headers={"authorization": f"Bearer {access_token}"},
+            timeout_s=PROFILE_TIMEOUT_S,
+            body_bytes_max=BODY_BYTES_MAX,
+        )
+        refusal.read(response, self._clock.now_s()).raise_unless_ok()
+        return history.receive_profile(response)
 
     def watch(self, account_id: str, fields: Mapping[str, str]) -> watching.Plan | None:
         topic = self._settings.gmail_pubsub_topic

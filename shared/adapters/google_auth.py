@@ -4,7 +4,7 @@
     200                                          AccessToken
     invalid_grant                                AuthorizationLost (reason: its subtype where it has one: invalid_rapt)
     invalid_client, unauthorized_client, …       AppMisconfigured: the operator's matter, no account's
-    anything else, unreadable, no answer         ProviderDown
+    anything else, unreadable, no answer         ProviderDown; of it a 4xx: TokenRefused
 
 google-auth refreshes, in a thread: it has no async user credentials. Its transport is ours, and maps a refusal before
 google-auth sees it: left alone it repeats a 503 with sleeps of up to 2.9 s, says `retryable` False of a 503 with HTML,
@@ -37,6 +37,7 @@ from shared.adapters.oauth import (
     challenge,
     form_post,
     json_object,
+    outage,
 )
 from shared.config import Settings
 from shared.core.errors import AuthorizationLost, BadRequest, ProviderDown, TidemarkError
@@ -104,7 +105,7 @@ async def revoke(settings: Settings, token: str, http: HttpClient | None = None)
 
 
 async def refresh(settings: Settings, refresh_token: str, http: HttpClient | None = None) -> AccessToken:
-    """A new access token. Raises AuthorizationLost, AppMisconfigured, ProviderDown; blocks a thread, at most 20 s."""
+    """A new access token. Raises AuthorizationLost, AppMisconfigured, ProviderDown; blocks a thread, at most 10 s."""
     client = _client(settings)
     blocking = Blocking(http or HttpClient(), BLOCKED_MAX_S, TIMEOUT_S, BODY_BYTES_MAX)
     return await asyncio.to_thread(_refreshed, settings.google_token_url, client, refresh_token, blocking)
@@ -185,13 +186,14 @@ def _refusal(response: Response) -> TidemarkError:
     try:
         said = json_object(response)
     except ProviderDown as error:
-        return ProviderDown(str(error), _after_s(response))
+        return type(error)(str(error), _after_s(response))
     code, subtype = safe_reason(said.get("error")), safe_reason(said.get("error_subtype"))
     if code == "invalid_grant":
         return AuthorizationLost(subtype or code)
     if code in APP_ERRORS:
         return AppMisconfigured(f"Google refuses the OAuth client: {code}")
-    return ProviderDown(f"Google's token endpoint answered {response.status} {code}".rstrip(), _after_s(response))
+    said_so = f"Google's token endpoint answered {response.status} {code}".rstrip()
+    return outage(response.status)(said_so, _after_s(response))
 
 
 def _after_s(response: Response) -> float | None:

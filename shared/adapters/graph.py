@@ -6,20 +6,23 @@ The HTTP of a mailbox is in graph_http.py.
 Source: https://learn.microsoft.com/en-us/graph/api/user-get
 """
 
+import math
 import secrets
 from collections.abc import Generator, Mapping
 from dataclasses import replace
+from functools import partial
 
 import orjson
 
 from shared.adapters import microsoft_auth
 from shared.adapters.access import Access, Refreshed
+from shared.adapters.attempts import attempted
 from shared.adapters.client_state import client_state_keys
 from shared.adapters.graph_http import IN_FLIGHT_MAX, READERS, GraphTransport, exchange
 from shared.adapters.http_client import HttpClient
+from shared.adapters.oauth import REFRESH_PATIENCE_S
 from shared.config import Settings
-from shared.core import backoff
-from shared.core.errors import ContractBroken, ProviderDown, RetryLater
+from shared.core.errors import ContractBroken
 from shared.core.message import Folder, instant
 from shared.core.quota import Governor, Window
 from shared.protocol.graph import batch, delta, refusal, subscription
@@ -33,7 +36,6 @@ from shared.protocol.graph.message import Reading
 from shared.protocol.graph.notification import client_state
 from shared.protocol.graph.reading import GraphReading
 from shared.protocol.graph.stream import GraphStream
-from shared.protocol.status import Kind
 from shared.protocol.wire import Request, Response
 from shared.sync.ports import Begun, Clock
 
@@ -55,11 +57,13 @@ class Graph:
         self.cache_tag = f"{settings.outlook_body[0]}{settings.body_bytes_max}"
         self.reading_tag = f"r{self.cache_tag}"
 
-    async def refresh(self, refresh_token: str) -> Refreshed:
+    async def refresh(self, refresh_token: str, *, deadline_s: float = math.inf) -> Refreshed:
         """With msal's cache, or with a bare refresh token at first; asked for when the access token is of no use."""
         blob = refresh_token if refresh_token.startswith("{") else None
         bare = None if blob else refresh_token
-        found = await microsoft_auth.acquire(self._settings, blob, bare, self._http, force_refresh=True)
+        ask = partial(microsoft_auth.acquire, self._settings, blob, bare, self._http, force_refresh=True)
+        ends_s = min(deadline_s, self._clock.now_s() + REFRESH_PATIENCE_S)
+        found = await attempted(ask, self._settings, self._clock, ends_s)
         return Refreshed(found.token, found.expires_at_s, found.cache_blob if found.changed else None)
 
     async def revoke(self, refresh_token: str) -> None:
@@ -90,22 +94,14 @@ class Graph:
 
     async def _ask(self, request: Request, access_token: str) -> dict[str, object]:
         """Tried again like any call, without a lease."""
-        attempts = self._settings.max_retries
-        for attempt in range(attempts):
-            response = await exchange(
-                self._http, self._settings.graph_api_url, request, access_token, PROFILE_TIMEOUT_S
-            )
-            status = refusal.read(response, self._clock.now_s())
-            if status.kind is Kind.OK:
-                return _object(response)
-            if status.kind not in (Kind.THROTTLED, Kind.DOWN) or attempt + 1 == attempts:
-                status.raise_unless_ok()
-            factor, random = self._settings.rate_limit_backoff_factor, self._clock.random()
-            wait_s = backoff.wait_s(attempt, factor, random, status.retry_after_s)
-            if wait_s > PROFILE_TIMEOUT_S:
-                raise RetryLater("the provider asks for a long wait", wait_s)
-            await self._clock.sleep(wait_s)
-        raise ProviderDown("the profile could not be read")
+        ends_s = self._clock.now_s() + PROFILE_TIMEOUT_S
+        return await attempted(partial(self._asked, request, access_token), self._settings, self._clock, ends_s)
+
+    async def _asked(self, request: Request, access_token: str) -> dict[str, object]:
+        origin = self._settings.graph_api_url
+        response = await exchange(self._http, origin, request, access_token, PROFILE_TIMEOUT_S)
+        refusal.read(response, self._clock.now_s()).raise_unless_ok()
+        return _object(response)
 
     def first_cursor(self, pins: tuple[str, ...], snapshot_id: str) -> str:
         wanted = self._settings.initial_sync_messages

@@ -4,7 +4,7 @@
     access_token                                                  Acquired
     invalid_grant, interaction_required, consent_required         AuthorizationLost (reason with the AADSTS number)
     invalid_client, unauthorized_client, a tenant that is not     AppMisconfigured: the operator's matter
-    anything else, unreadable, no answer, 429, 5xx                ProviderDown
+    anything else, unreadable, no answer, 429, 5xx                ProviderDown; of it a 4xx: TokenRefused
 
 msal is synchronous and imports requests (80 ms): it is imported at the first use and runs in a thread. Its HTTP is
 ours (microsoft_wire.py). While a token is still valid, trouble with refreshing it early is no trouble.
@@ -26,7 +26,7 @@ import orjson
 
 from shared.adapters.http_client import Blocking, HttpClient
 from shared.adapters.microsoft_wire import Wire
-from shared.adapters.oauth import BLOCKED_MAX_S, BODY_BYTES_MAX, TIMEOUT_S, AppMisconfigured, ScopeMissing
+from shared.adapters.oauth import BLOCKED_MAX_S, BODY_BYTES_MAX, TIMEOUT_S, AppMisconfigured, ScopeMissing, TokenRefused
 from shared.config import Settings
 from shared.core.errors import AuthorizationLost, BadRequest, ContractBroken, ProviderDown, TidemarkError
 from shared.protocol.status import safe_reason
@@ -205,7 +205,7 @@ def _refusal(result: Mapping[str, Any]) -> TidemarkError:
         return AuthorizationLost(reason)
     if error in APP_ERRORS:
         return AppMisconfigured(f"Microsoft refuses the app: {reason}")
-    return ProviderDown(f"Microsoft's login answered {reason}")
+    return TokenRefused(f"Microsoft's login answered {reason}")
 
 
 def _detail(result: Mapping[str, Any]) -> str:

@@ -25,7 +25,7 @@ from urllib.parse import urlencode, urlsplit
 import orjson
 
 from shared.adapters.http_client import Blocking
-from shared.adapters.oauth import EXPIRES_IN_S, AppMisconfigured, json_object
+from shared.adapters.oauth import EXPIRES_IN_S, AppMisconfigured, json_object, outage
 from shared.config import Settings
 from shared.core.errors import ContractBroken, ProviderDown
 from shared.protocol.status import retry_after_s
@@ -96,7 +96,9 @@ class Wire:
         if response.status == 200 and isinstance(said.get("access_token"), str):
             said = _completed(said, data or {})
         elif not isinstance(said.get("error"), str):
-            raise ProviderDown(f"Microsoft's login answered {response.status} with neither a token nor an error")
+            raise outage(response.status)(
+                f"Microsoft's login answered {response.status} with neither a token nor an error"
+            )
         return Answer(response.status, orjson.dumps(said).decode(), response.headers)
 
     def close(self) -> None:
@@ -110,7 +112,7 @@ class Wire:
         response = self._blocking.send(self._origin if self._stands_in else f"https://{base.hostname}", request)
         if response.status in RETRIED or (response.status >= 500 and response.status != NOT_IMPLEMENTED):
             after_s = retry_after_s(response.headers.get("retry-after"), time.time())
-            raise ProviderDown(f"Microsoft's login answered {response.status}", after_s)
+            raise outage(response.status)(f"Microsoft's login answered {response.status}", after_s)
         return response
 
     def _document(self, response: Response) -> Answer:

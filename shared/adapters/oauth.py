@@ -17,7 +17,8 @@ from shared.core.errors import BadRequest, ContractBroken, ProviderDown
 from shared.protocol.wire import Request, Response
 
 TIMEOUT_S = 10.0  # one request to a token endpoint
-BLOCKED_MAX_S = 20.0  # all requests of one call of a library, discovery included
+BLOCKED_MAX_S = 10.0  # all requests of one call of a library, discovery included
+REFRESH_PATIENCE_S = 6.0  # a refresh that failed is tried again for so long; with the last try, within the lock's life
 BODY_BYTES_MAX = 256 * 1024
 EXPIRES_IN_S = 3600  # where an answer does not say (RFC 6749 §5.1 only recommends it); a 401 refreshes sooner
 FORM = {"content-type": "application/x-www-form-urlencoded", "accept": "application/json"}
@@ -27,6 +28,10 @@ class AppMisconfigured(ContractBroken):
     """The provider refuses the OAuth client itself: the operator has to act, no account is to blame."""
 
     slug = "app_misconfigured"
+
+
+class TokenRefused(ProviderDown):
+    """A 4xx of the token endpoint that blames neither grant nor client: an outage, but not tried again at once."""
 
 
 class ScopeMissing(BadRequest):
@@ -51,6 +56,11 @@ def form_post(url: str, fields: Mapping[str, str]) -> Request:
     return Request("POST", url, headers=FORM, body=urlencode(fields).encode())
 
 
+def outage(status: int) -> type[ProviderDown]:
+    """What an answer that blames nobody is raised as."""
+    return TokenRefused if 400 <= status < 500 else ProviderDown
+
+
 def json_object(response: Response) -> dict[str, Any]:
     """The answer's JSON object; anything else is an outage (a proxy's HTML page, a body cut short)."""
     try:
@@ -58,7 +68,7 @@ def json_object(response: Response) -> dict[str, Any]:
     except orjson.JSONDecodeError:
         value = None
     if not isinstance(value, dict):
-        raise ProviderDown(f"the token endpoint answered {response.status} without a JSON object")
+        raise outage(response.status)(f"the token endpoint answered {response.status} without a JSON object")
     return value
 
 

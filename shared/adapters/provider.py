@@ -14,7 +14,8 @@ from shared.sync.ports import Begun, ReadingStream, Stream, Transport
 class Provider(Protocol):
     """`profile` gives the address, and what pins the first cursor. `watch`, `unwatch`: None where push is off.
 
-    `folders` asks only where the account's fields don't tell them. `readers_alone`: readers need a permit.
+    `refresh` begins no second try after `deadline_s`. `folders` asks only where the account's fields don't tell them.
+    `readers_alone`: readers need a permit.
     """
 
     name: str
@@ -24,7 +25,7 @@ class Provider(Protocol):
     readers_alone: bool
     lapsing_s: float
 
-    async def refresh(self, refresh_token: str) -> Refreshed: ...
+    async def refresh(self, refresh_token: str, *, deadline_s: float = ...) -> Refreshed: ...
     async def revoke(self, refresh_token: str) -> None: ...
     async def profile(self, access_token: str) -> tuple[str, Any]: ...
     def first_cursor(self, pin: Any, snapshot_id: str, /) -> str: ...

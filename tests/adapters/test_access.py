@@ -7,7 +7,7 @@ import pytest
 
 from shared.adapters.access import POLL_S, REFRESH_TTL_S, Access, Refreshed
 from shared.adapters.sealing import Sealer
-from shared.core.errors import AuthorizationLost, LeaseLost, ProviderDown, RetryLater, TidemarkError
+from shared.core.errors import AuthorizationLost, LeaseLost, ProviderDown, RetryLater, Throttled, TidemarkError
 from tests.adapters.stored import ACCOUNT, Stored
 from tests.sync.desk import START_S
 
@@ -174,7 +174,12 @@ async def test_trouble_of_the_token_endpoint_says_nothing_of_the_mail_api(mailbo
     with pytest.raises(RetryLater) as caught:
         await mailbox.access(0.0).token()
     assert not isinstance(caught.value, ProviderDown)
+    assert isinstance(caught.value, Throttled), "a time that it names is kept"
     assert caught.value.after_s == 7.0
+    mailbox.tokens.errors = [ProviderDown("no answer")]
+    with pytest.raises(RetryLater) as unnamed:
+        await mailbox.access(0.0).token()
+    assert type(unnamed.value) is RetryLater
 
 
 async def test_only_the_owner_s_lock_is_freed(mailbox: Mailbox) -> None:

@@ -22,7 +22,7 @@ from infra.emulators.google_identity import GoogleIdentity
 from infra.emulators.server import Server
 from shared.adapters import google_auth
 from shared.adapters.http_client import HttpClient
-from shared.adapters.oauth import AccessToken, AppMisconfigured, new_verifier
+from shared.adapters.oauth import AccessToken, AppMisconfigured, TokenRefused, new_verifier
 from shared.config import Settings, load
 from shared.core.errors import AuthorizationLost, BadRequest, ProviderDown, TidemarkError
 
@@ -167,8 +167,8 @@ async def test_an_imported_grant_keeps_its_wider_scopes(settings: Settings, goog
         ("invalid_grant", {"error_subtype": "rapt_required"}, AuthorizationLost, "rapt_required"),
         ("invalid_client", {}, AppMisconfigured, "invalid_client"),
         ("unauthorized_client", {}, AppMisconfigured, "unauthorized_client"),
-        ("invalid_scope", {}, ProviderDown, "400 invalid_scope"),
-        ("server_error", {}, ProviderDown, "400 server_error"),
+        ("invalid_scope", {}, TokenRefused, "400 invalid_scope"),
+        ("server_error", {}, TokenRefused, "400 server_error"),
         ("html_503", {}, ProviderDown, "503"),
     ],
 )

@@ -26,7 +26,7 @@ from infra.emulators.server import Server
 from shared.adapters.http_client import HttpClient
 from shared.adapters.microsoft_auth import Acquired, acquire, finish_flow, start_flow
 from shared.adapters.microsoft_wire import Wire
-from shared.adapters.oauth import AppMisconfigured
+from shared.adapters.oauth import AppMisconfigured, TokenRefused
 from shared.config import Settings, load
 from shared.core.errors import AuthorizationLost, BadRequest, ContractBroken, ProviderDown
 
@@ -161,7 +161,7 @@ async def test_a_blob_that_is_no_cache_is_not_a_lost_authorization(settings: Set
         ("consent", AuthorizationLost, "AADSTS65001"),
         ("bad_secret", AppMisconfigured, "invalid_client.AADSTS7000215"),
         ("secret_expired", AppMisconfigured, "invalid_client.AADSTS7000222"),
-        ("throttled", ProviderDown, "429"),
+        ("throttled", TokenRefused, "429"),
         ("temporarily_unavailable", ProviderDown, "503"),
         ("server_error", ProviderDown, "500"),
         ("truncated", ProviderDown, "no answer|without a JSON object"),

@@ -249,7 +249,7 @@ class SimulatedGmail(Gmail):
         super().__init__(process.settings, process.http, process.clock)
         self._process = process
 
-    async def refresh(self, refresh_token: str) -> Refreshed:
+    async def refresh(self, refresh_token: str, *, deadline_s: float = 0.0) -> Refreshed:
         return await _refreshed(self._process, refresh_token)
 
 
@@ -258,5 +258,5 @@ class SimulatedGraph(Graph):
         super().__init__(process.settings, process.http, process.clock)
         self._process = process
 
-    async def refresh(self, refresh_token: str) -> Refreshed:
+    async def refresh(self, refresh_token: str, *, deadline_s: float = 0.0) -> Refreshed:
         return await _refreshed(self._process, refresh_token)

@@ -99,6 +99,31 @@ async def test_a_quarantined_message_that_is_gone_leaves_by_deleted(redis: Redis
         await world.assert_log_equals_mailbox(account_id)
 
 
+@pytest.mark.parametrize(("failures", "status"), [(2, "synced"), (3, "partial")])
+async def test_a_token_endpoint_that_fails_for_a_moment_ends_no_sync(
+    world: GmailWorld, failures: int, status: str
+) -> None:
+    world.fill(3)
+    account_id = await world.connect()
+    world.redis.valkey.call("HDEL", f"td:{account_id}:account", "access")
+    world.gmail.identity.fail_next(failures, "html_503")
+    assert (await world.sync(account_id))["status"] == status
+
+
+async def test_a_provider_that_is_down_for_a_time_that_it_names_is_left_alone_until_then(world: GmailWorld) -> None:
+    account_id = await world.connect()
+    world.gmail.set_fault("rate_limited", times=1, code=503, retry_after=86_400)
+    result = await world.sync(account_id)
+    assert (result["status"], result["retry_after_s"]) == ("cooling_down", 86_400)
+    assert (await world.sync(account_id))["status"] == "cooling_down"
+
+
+async def test_connecting_survives_a_moment_without_tokens_or_profile(world: GmailWorld) -> None:
+    world.gmail.identity.fail_next(1, "html_503")
+    world.gmail.set_fault("reset", call="getProfile", times=1)
+    assert await world.connect()
+
+
 async def test_an_outage_parks_nothing_and_advances_nothing(redis: RedisRest) -> None:
     async with GmailWorld(redis, INITIAL_SYNC_MESSAGES="all", CIRCUIT_BREAKER_FAILURE_THRESHOLD="1000") as world:
         world.fill(10)
@@ -168,7 +193,7 @@ async def test_trouble_of_the_token_endpoint_blames_nobody(world: GmailWorld) ->
     world.fill(3)
     account_id = await world.connect()
     world.gmail.identity.expire_access(ADDRESS)
-    world.gmail.identity.fail_next(2)
+    world.gmail.identity.fail_next(3)
     assert (await world.sync(account_id))["status"] == "partial"
     await world.dry(account_id)
     await world.assert_log_equals_mailbox(account_id)

@@ -25,6 +25,19 @@ async def test_a_first_sync_survives_a_fault(world: OutlookWorld, kind: str, end
     await world.assert_log_equals_mailbox(account_id)
 
 
+@pytest.mark.parametrize("kind", ["reset", "temporarily_unavailable"])
+async def test_a_token_endpoint_that_fails_for_a_moment_ends_no_sync_and_no_connection(
+    world: OutlookWorld, kind: str
+) -> None:
+    world.fill(3)
+    world.graph.identity.set_fault(kind, endpoint="token", times=2)
+    world.graph.set_fault("reset", endpoint="me", times=1)
+    account_id = await world.connect()
+    world.redis.valkey.call("HDEL", f"td:{account_id}:account", "access")
+    world.graph.identity.set_fault(kind, endpoint="token", times=2)
+    assert (await world.sync(account_id))["count"] == 3
+
+
 async def test_a_page_that_is_too_much_is_asked_for_in_halves(world: OutlookWorld) -> None:
     for number in range(20):
         world.graph.deliver(ADDRESS, raw(number) + b"x" * 1000)
