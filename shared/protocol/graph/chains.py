@@ -18,17 +18,7 @@ from typing import Any
 
 from shared.core.errors import ContractBroken
 from shared.protocol.graph import delta, message, refusal
-from shared.protocol.graph.cursor import (
-    BACKFILL,
-    FIRST,
-    LIVE,
-    MAKES_GOOD,
-    PASSED_OVER,
-    RESYNC,
-    Chain,
-    Cursor,
-    Job,
-)
+from shared.protocol.graph.cursor import BACKFILL, FIRST, LIVE, RESYNC, Chain, Cursor, Job
 from shared.protocol.graph.debts import Debts
 from shared.protocol.graph.delta import Asking, Page
 from shared.protocol.graph.folders import FolderTable
@@ -48,8 +38,8 @@ class Mailbox:
     """What does not change with the cursor: how the mailbox is asked, its tables, and what this invocation has met.
 
     denied      messages whose read was denied
-    put_off     folders whose page can't be read ("" for the folder chain): the next invocation tries again
-    begun_anew  folders whose live page had a row without an id: who always has one must not walk for ever
+    put_off     folders of which a page or row can't be read ("" for the folder chain): the next invocation tries again
+    begun_anew  folders walked again for a live row without an id: who always has one must not walk for ever
     """
 
     asking: Asking
@@ -88,17 +78,12 @@ def answered(box: Mailbox, cursor: Cursor, chain: Chain, response: Response) -> 
     if response.status == 404:
         return Answered(_missing(cursor, chain))
     page = delta.read_page(box.asking, response, chain.listing or chain.link, of_list=bool(chain.listing))
-    if page.unreadable and (not chain.folder or (_is_live(chain) and chain.folder in box.begun_anew)):
+    if page.unreadable and not chain.folder:
         raise ContractBroken("a row has no id")
     found = _messages(box, cursor, chain, page) if chain.folder else Answered(_folders(box, cursor, chain, page))
     if cursor.over_quota and not chain.listing:
         found.cursor, found.said = replace(found.cursor, over_quota=False), False
     return found
-
-
-def _is_live(chain: Chain) -> bool:
-    """What its delta link says is said once."""
-    return not chain.walks and not chain.listing
 
 
 def _over_quota(cursor: Cursor, chain: Chain) -> Answered:
@@ -158,9 +143,12 @@ def _messages(box: Mailbox, cursor: Cursor, chain: Chain, page: Page) -> Answere
         ids = [box.ids.pack(row["id"]) for row in page.rows if not delta.left(row)]
         pages[f"{table(box, chain)}/{chain.pages}"] = ids
         moved = replace(moved, pages=chain.pages + 1)
-    if page.unreadable and _is_live(chain):
-        box.begun_anew.add(chain.folder)
-        return Answered(_made_good(cursor, moved), shown)
+    if page.unreadable and not chain.listing:  # behind a list, the delta link will tell
+        if not chain.walks and chain.folder not in box.begun_anew:
+            box.begun_anew.add(chain.folder)
+            return Answered(_made_good(cursor, moved), shown)
+        box.put_off.add(chain.folder)
+        moved = replace(moved, odd=True)
     return Answered(_moved(cursor, chain, moved, page), shown, pages)
 
 
@@ -197,23 +185,19 @@ def _moved(cursor: Cursor, chain: Chain, moved: Chain, page: Page) -> Cursor:
     after = replace(cursor, walked=cursor.walked + 1) if chain.walks else cursor
     if chain.listing:
         return after.put(_listed(cursor, moved, page))
-    odd = moved.odd or (PASSED_OVER if page.unreadable else 0)
-    moved = replace(moved, link=page.link, resting=page.ended, alone=False, odd=odd)
+    moved = replace(moved, link=page.link, resting=page.ended, alone=False)
     if not page.ended:
         return after.put(moved)
     if not chain.walks:
         return after.put(replace(moved, origin="", read=True))
-    moved = replace(moved, origin="", floor_s=_floor_s(cursor, moved), odd=0)
-    if odd == PASSED_OVER:
-        return _made_good(after, moved)
-    after = after.put(moved)
+    after = after.put(replace(moved, origin="", floor_s=_floor_s(cursor, moved)))
     after = after if after.walking() else replace(after, pins=())
     return after.sweep(chain.folder) if chain.pass_ else after
 
 
 def _made_good(cursor: Cursor, chain: Chain) -> Cursor:
     """A row without an id may have been anything of this folder: what it said is found by a walk and a sweep."""
-    after = cursor.put(replace(chain.again(), odd=MAKES_GOOD))
+    after = cursor.put(chain.again())
     return replace(after, job=after.job or Job(DELTA_UNREADABLE))
 
 

@@ -9,7 +9,7 @@
     any          any                           404                   missing: what the folder chain says of it decides
     any          any                           403 over quota        its list is read instead; the link is kept
     live         any                           a row without id      walk again, then sweep: it may have said anything
-    walk         any                           a row without id      walk on; walk again once, then sweep
+    walk         any                           a row without id      walk on; the next invocation walks again
 
     origin of a walk    what it names of messages that nobody has named before
     backfill            the newest `wanted` of the folder (all where None)
@@ -41,7 +41,6 @@ LIVE_EVERY = 10
 BACKFILL, RESYNC, LIVE = "backfill", "resync", "live"
 FIRST = "first"
 STARTING, NAMING, READING = "starting", "naming", "reading"
-PASSED_OVER, MAKES_GOOD = 1, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +60,7 @@ class Chain:
     alone     its part of a batch failed: ask for it by itself
     missing   the provider does not find the folder
     listing   over quota: FIRST or the next link of the list that is read instead
-    odd       of a walk: PASSED_OVER a row without an id, so that another follows; or it is that other one (MAKES_GOOD)
+    odd       a row without an id was passed over: the next invocation walks the folder again, if this walk is over
     """
 
     folder: str
@@ -80,7 +79,7 @@ class Chain:
     alone: bool = False
     missing: bool = False
     listing: str = ""
-    odd: int = 0
+    odd: bool = False
 
     @property
     def walks(self) -> bool:
@@ -101,7 +100,7 @@ class Chain:
             alone=False,
             missing=False,
             listing="",
-            odd=0,
+            odd=False,
         )
 
 
@@ -193,6 +192,7 @@ def resumed(cursor: Cursor) -> Cursor:
     have left by the time that the first page is asked for again: so its ids are stored, to sweep by.
     """
     fresh = cursor.each(lambda chain: replace(chain, read=False, alone=False))
+    fresh = fresh.each(lambda chain: chain.again() if chain.odd and not chain.walks else chain)
     begun = tuple(
         replace(chain, pass_=1) if chain.origin == BACKFILL and not chain.link and not chain.pass_ else chain
         for chain in fresh.chains

@@ -7,7 +7,7 @@ import pytest
 
 from shared.core.errors import ContractBroken, ProviderDown
 from shared.protocol.graph.chains import PIN_S, Answered, Row, table
-from shared.protocol.graph.cursor import BACKFILL, FIRST, LIVE, MAKES_GOOD, PASSED_OVER, RESYNC, Chain, Cursor, Job
+from shared.protocol.graph.cursor import BACKFILL, FIRST, LIVE, RESYNC, Chain, Cursor, Job, resumed
 from shared.protocol.wire import Response
 from tests.protocol.graph.answers import (
     CHANGED_S,
@@ -197,26 +197,27 @@ def test_a_round_that_is_not_over_may_still_show_what_is_older() -> None:
 def test_a_live_row_without_an_id_is_made_good_by_a_walk_once_an_invocation() -> None:
     at, chain = box(), resting("F", seen_s=5.0, pass_=1)
     found = told(cursor(chain), page(came("a", 20), {"subject": "x"}), at)
-    walks = Chain("F", origin=RESYNC, oldest_s=20.0, floor_s=0.0, seen_s=5.0, received_s=20.0, pass_=2, odd=MAKES_GOOD)
+    walks = Chain("F", origin=RESYNC, oldest_s=20.0, floor_s=0.0, seen_s=5.0, received_s=20.0, pass_=2)
     after = cursor(walks, job=Job("delta_unreadable"))
     assert found == Answered(after, [("F", came("a", 20), True)])
-    with pytest.raises(ContractBroken, match=r"^a row has no id$"):
-        told(cursor(chain), page({}), at)
+    assert at.put_off == set()
+    again = told(cursor(chain), page({}), at).cursor
+    assert again == cursor(replace(chain, link=NEXT, read=True, odd=True))
+    assert at.put_off == {"F"}
     assert told(cursor(resting("G"), job=Job("x")), page({}), at).cursor.job == Job("x")
 
 
-def test_a_walk_that_passed_a_row_over_is_followed_by_one_more_and_then_swept() -> None:
+def test_a_walk_that_passed_a_row_over_goes_on_and_is_made_again_by_the_next_invocation() -> None:
     at = box()
     first = told(cursor(walk(pass_=1)), page(came("a", 20), {}, ended=False), at).cursor
-    assert (first.chains[0].link, first.chains[0].odd) == (NEXT, PASSED_OVER)
+    assert (first.chains[0].link, first.chains[0].odd, at.put_off) == (NEXT, True, {"F"})
+    assert resumed(first).chains == first.chains
     second = told(first, page(came("b", 10)), at).cursor
+    assert (second.chains[0].resting, second.chains[0].odd, second.sweeps) == (True, True, ("F",))
     begun = Chain("F", origin=RESYNC, oldest_s=10.0, floor_s=0.0, seen_s=CHANGED_S, received_s=20.0, pass_=2)
-    assert second == cursor(replace(begun, odd=MAKES_GOOD), job=Job("delta_unreadable"), walked=5)
-    third = told(second, page(came("b", 10), {}, ended=False), at).cursor
-    assert third.chains[0].odd == MAKES_GOOD
-    ended = told(third, page({}), at).cursor
-    assert (ended.chains[0].resting, ended.chains[0].odd, ended.sweeps) == (True, 0, ("F",))
-    assert at.begun_anew == set()
+    assert resumed(second).chains == (begun,)
+    ended = told(resumed(second), page(came("b", 10)), at).cursor
+    assert (ended.chains[0].resting, ended.chains[0].odd, ended.sweeps) == (True, False, ("F",))
 
 
 def test_a_list_s_row_without_an_id_is_told_by_the_chain_that_is_kept() -> None:
