@@ -6,9 +6,8 @@
                                        wrong with one mailbox must not hide what became of the others
     a store that is out of reach       begins nothing more, and raises it when what has begun is done
 
-Another ping is asked for (`more`) only where it could get something done now: by what the time did not reach, and by
-what the time has cut off. A mailbox that has to be left alone for a while, or that another instance works on, is for
-the next ping in turn; and so is a failed one: what nobody has foreseen is not mended by asking at once.
+`more` says that something is left to do; where it can't be done at once, the result of the mailbox says when. A failed
+account does not ask for another ping: what nobody has foreseen is not mended by asking at once.
 """
 
 import asyncio
@@ -22,7 +21,6 @@ from shared.sync.ports import Clock
 MAILBOXES_AT_ONCE = 8
 RESULTS_MAX = 100
 FINE = frozenset({"synced", "no_new_messages"})
-LEFT_ALONE = frozenset({"lease_held", "cooling_down", "breaker_open"})
 
 
 async def sweep(
@@ -34,7 +32,7 @@ async def sweep(
 ) -> dict[str, Any]:
     """`work` syncs one account; None: it is gone. `tell` is told of every account that failed.
 
-    What the time did not reach is left for the next ping. Raises StoreDown.
+    What the time did not reach is left for the next ping (`more`). Raises StoreDown.
     """
     waiting = list(reversed(account_ids))
     results: list[dict[str, Any]] = []
@@ -62,7 +60,7 @@ async def sweep(
         "status": "swept",
         "accounts": len(results),
         "results": results[:RESULTS_MAX],
-        "more": bool(waiting) or any(each["more"] and each["status"] not in LEFT_ALONE for each in results),
+        "more": bool(waiting) or any(result["more"] for result in results),
     }
 
 

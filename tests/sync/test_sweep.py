@@ -76,13 +76,6 @@ async def test_an_account_with_more_to_do_asks_for_another_ping() -> None:
     assert result["more"]
 
 
-@pytest.mark.parametrize("status", ["cooling_down", "breaker_open", "lease_held"])
-async def test_an_account_that_has_to_be_left_alone_asks_for_no_other_ping(status: str) -> None:
-    result = await Sweep(a={"status": status, "more": True}).run("a", "b")
-    assert not result["more"], "asked again at once, it would only say the same"
-    assert result["results"][0]["more"]
-
-
 async def test_failures_come_first_and_at_most_a_hundred_results() -> None:
     bad = {"status": "breaker_open", "more": False}
     ping = Sweep(a5=bad)
