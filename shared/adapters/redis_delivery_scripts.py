@@ -119,7 +119,10 @@ if d[1] ~= epoch then
   reads(whole(h.now))
 end
 local first = redis.call('XRANGE', log, '-', '+', 'COUNT', 1)[1]
-if not first or position >= seq then return leave({'idle'}) end
+if not first or position >= seq then
+  if first then reads() end
+  return leave({'idle'})
+end
 if redis.call('HGET', target, 'gone') then return leave({'paused'}, h.now + h.paused_ms) end
 if next_at > h.now then return leave({'waiting'}, next_at) end
 local closed = redis.call('PTTL', open)

@@ -101,7 +101,9 @@ for i = 1, h.events do added = added + #ARGV[1 + i] + h.entry_overhead end
 local trim_to = nil
 if h.events > 0 then
   local excess = bytes + added - h.bytes_max * (h.pausable and 0.75 or 1)
-  if h.webhook then redis.call('HSETNX', KEYS[7], '@webhook', string.format('0,%.0f', h.now)) end
+  if h.webhook and redis.call('HSETNX', KEYS[7], '@webhook', string.format('0,%.0f', h.now)) == 1 then
+    redis.call('ZADD', KEYS[13], 'NX', string.format('%.0f', h.now), h.account) -- its place is set by who delivers
+  end
   local floor = slowest_reader(KEYS[7], KEYS[5], h.now - h.reader_ms, seq)
   local from, freed, unread, waits = '-', 0, 0, nil
   while true do

@@ -291,6 +291,24 @@ async def test_the_webhook_is_a_reader_that_backfill_waits_for(either: RedisRest
     await webhook.client.close()
 
 
+async def test_a_webhook_that_has_everything_is_not_waited_for_when_its_place_as_a_reader_was_lost(
+    either: RedisRest | MemoryRest,
+) -> None:
+    webhook = Deliveries(either, LOG_RETENTION_BYTES="2000")
+    await webhook.connect()
+    await webhook.said(20)
+    await webhook.settle(await webhook.taken(), OK)
+    assert await webhook.due() == []
+    webhook.call("DEL", webhook.of("readers"))
+    begun = await webhook.begin()
+    assert (await webhook.append(begun, "2.1", events=[EVENT] * 20, pausable=True)).log_full
+    assert await webhook.due() == [ACCOUNT], "nothing is undelivered, but where it is has to be said again"
+    assert await webhook.take() is None
+    assert webhook.reader() == "21"
+    assert not (await webhook.append(begun, "2.2", events=[EVENT] * 20, pausable=True)).log_full
+    await webhook.client.close()
+
+
 async def test_without_a_webhook_nobody_is_waited_for(redis: RedisRest) -> None:
     stored = Stored(redis)
     await stored.connect()

@@ -29,6 +29,7 @@ SEEDS = {
 }
 HOOKED = {
     "a batch was sent when its lease had ended": ("gmail", 19),
+    "a webhook whose place as a reader was lost held up the backfill for a day": ("outlook", 5675),
 }
 
 
