@@ -31,12 +31,12 @@ ssl.create_default_context = cache(ssl.create_default_context)  # type: ignore[a
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What is not marked as whole shows by itself every branch of core, protocol and sync; the rest runs untraced.
 
-    The long ones come first, so that at the end no worker waits for another.
+    Those that wait come first, beside what computes, then the long ones: at the end no worker waits for another.
     """
     for item in items:
         if not any(item.path.is_relative_to(folder) for folder in UNIT):
             item.add_marker("whole")
-    items.sort(key=lambda item: item.get_closest_marker("whole") is None)
+    items.sort(key=lambda item: [item.get_closest_marker(name) is None for name in ("waits", "whole")])
 
 
 @pytest.hookimpl(wrapper=True)

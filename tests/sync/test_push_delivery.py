@@ -13,7 +13,7 @@ from tests.conftest import RedisRest
 from tests.push_world import PushWorld
 from tests.world import ADDRESS
 
-pytestmark = pytest.mark.whole
+pytestmark = [pytest.mark.whole, pytest.mark.waits]
 
 SOON_S = 2.0
 
